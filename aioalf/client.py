@@ -1,0 +1,305 @@
+"""`Client`: a `ClientSession` whose every request carries a valid Bearer token (RFC 6750 section 2.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aiohttp import ClientResponse, ClientSession, hdrs
+from aiohttp.client import _RequestContextManager, _WSRequestContextManager
+from yarl import URL
+
+from .httpclient import HTTPRequest
+from .manager import ClientSecret, TokenManager
+from .sender import AUTH_REFUSED, Sender
+from .sessions import OwnedSession, enter_loop
+
+if TYPE_CHECKING:
+    from aiohttp import ClientWebSocketResponse
+    from aiohttp.client import _RequestOptions, _WSConnectOptions
+    from typing_extensions import Unpack
+
+    from .client_auth import ClientAuth
+    from .storage import TokenStorage
+
+__all__ = ("Client",)
+
+
+class Client:
+    """An aiohttp client that gets, sends, keeps and renews OAuth 2 tokens.
+
+    Used as a `ClientSession` is. It may be built where no event loop runs; its session is opened at the
+    first request. Any number of tasks of one event loop may share it.
+
+    :param client_id: the client identifier.
+    :param client_secret: the client secret, or a callable, plain or ``async``, that gives it.
+    :param token_endpoint: URL of the token endpoint.
+    :param http_options: keywords of ``ClientSession.request`` for the token requests.
+    :param scope: the scope to ask for: a string, or a list that is joined with single spaces.
+    :param token_manager: a ready manager instead of all the above; borrowed, never closed here.
+    :param session: a session to send the requests with, borrowed, never closed here.
+    :param raise_token_errors: raise `TokenHTTPError` where otherwise the token endpoint's error response
+        would be returned in place of the resource's.
+    :param origins: where the token may go, such as ``"https://api.example.com"`` or a list of such; a
+        request to any other origin goes out without it. By default the origin of `base_url`, and without
+        that **any origin the caller asks for**: if URLs come from users, name the origins.
+    :param client_auth: see `TokenManager`, as for the four that follow.
+    :param token_storage: where the token outlives this object and is shared; borrowed.
+    :param token_retries: how often a token request that failed for a passing reason is repeated.
+    :param token_request_params: further parameters of every token request.
+    :param options: further keywords of `token_manager_class`; all others are keywords of the
+        `ClientSession` it owns (``timeout``, ``connector``, ``headers``, ``base_url``,
+        ``raise_for_status``, ``trace_configs``, ...).
+    :raises TypeError: a keyword that neither knows, or one that cannot go with another.
+    :raises ValueError: `origins` names no origin.
+    """
+
+    #: What makes the manager; a subclass may name its own.
+    token_manager_class: ClassVar[Callable[..., TokenManager]] = TokenManager
+
+    def __init__(
+        self,
+        client_id: str | None = None,
+        client_secret: ClientSecret | None = None,
+        token_endpoint: str | URL | None = None,
+        http_options: Mapping[str, Any] | None = None,
+        scope: str | Sequence[str] | None = None,
+        *,
+        token_manager: TokenManager | None = None,
+        session: ClientSession | None = None,
+        raise_token_errors: bool = False,
+        origins: str | URL | Iterable[str | URL] | None = None,
+        client_auth: ClientAuth | None = None,
+        token_storage: TokenStorage | None = None,
+        token_retries: int | None = None,
+        token_request_params: Mapping[str, Any] | None = None,
+        **options: Any,  # the union of what a manager class and ClientSession take
+    ) -> None:
+        given = {
+            "client_auth": client_auth,
+            "token_storage": token_storage,
+            "token_retries": token_retries,
+            "token_request_params": token_request_params,
+        }
+        for_manager = {name: value for name, value in given.items() if value is not None}
+        extra, for_session = _sorted_out(self.token_manager_class, options)
+        for_manager.update(extra)
+        named = {
+            "token_endpoint": token_endpoint,
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "http_options": http_options,
+            "scope": scope,
+        }
+        if token_manager is not None:
+            surplus = sorted({k for k, v in named.items() if v is not None} | for_manager.keys())
+            if surplus:
+                raise TypeError(
+                    f"token_manager= is given: {', '.join(surplus)} would not be used; set them there."
+                )
+        if session is not None and for_session:
+            raise TypeError(
+                f"session= is given: {', '.join(sorted(for_session))} would not be used; set them there."
+            )
+        if session is not None and session.auth is not None:
+            raise ValueError(f"The session given as session= has auth= set: {AUTH_REFUSED}")
+        self._closed = False
+        self._owns_manager = token_manager is None
+        if token_manager is None:
+            # In 0.4.0 the options were always a dict; its subclasses may rely on that.
+            named["http_options"] = http_options if http_options is not None else {}
+            token_manager = self.token_manager_class(**named, **for_manager)
+            keep_connection = getattr(token_manager, "keep_connection", None)
+            if keep_connection is not None:
+                keep_connection()
+        self._token_manager: TokenManager = token_manager
+        self._borrowed = session
+        self._own = OwnedSession(lambda: ClientSession(**for_session))
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._session: ClientSession | None = None
+        base_url = for_session.get("base_url") or getattr(session, "_base_url", None)
+        self._sender = Sender(token_manager, origins or base_url, base_url, raise_token_errors)
+
+    @property
+    def token_manager(self) -> TokenManager:
+        """The manager that has the token."""
+        return self._token_manager
+
+    @property
+    def session(self) -> ClientSession:
+        """The session that sends the requests; opened here if it is not open yet.
+
+        What is sent with it directly carries no token.
+
+        :raises RuntimeError: no event loop is running, or the client is closed.
+        """
+        return self._opened()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` has been called."""
+        return self._closed
+
+    # -- requests, as aiohttp has them
+
+    def request(
+        self,
+        method: str | HTTPRequest,
+        url: str | URL | None = None,
+        **options: Unpack[_RequestOptions],
+    ) -> _RequestContextManager:
+        """Send a request with a valid token; on a 401 renew the token and send it once more.
+
+        :param method: the HTTP method, or an `HTTPRequest` that says all.
+        :param url: where to; relative to `base_url` where there is one.
+        :param options: every keyword of ``ClientSession.request`` but ``auth``. A ``timeout`` counts for
+            each sending by itself, not for the token request, which has its own.
+        :return: the response, to be awaited or used with ``async with``. Where the token endpoint answered
+            with an error and `raise_token_errors` and ``raise_for_status`` are both off, that answer: a
+            `TokenErrorResponse`; nothing was then sent to `url`.
+        :raises TokenError: there is no token to be had.
+        :raises aiohttp.ClientError: as aiohttp does.
+        :raises RuntimeError: the client is closed.
+        """
+        given: dict[str, Any] = {**options}
+        if isinstance(method, HTTPRequest):
+            if url is not None:
+                raise TypeError("request() takes an HTTPRequest, or a method and a URL, not both.")
+            given = {**method.options, **options}
+            return _RequestContextManager(self._request(method.method, method.url, given))
+        if url is None:
+            raise TypeError("request() takes a method and a URL, or an HTTPRequest.")
+        return _RequestContextManager(self._request(method, url, given))
+
+    def get(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+        """Send a GET request; see `request`."""
+        return self.request(hdrs.METH_GET, url, **options)
+
+    def options(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+        """Send an OPTIONS request; see `request`."""
+        return self.request(hdrs.METH_OPTIONS, url, **options)
+
+    def head(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+        """Send a HEAD request; see `request`. Redirects are not followed by default, as in aiohttp."""
+        options.setdefault("allow_redirects", False)
+        return self.request(hdrs.METH_HEAD, url, **options)
+
+    def post(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+        """Send a POST request; see `request`."""
+        return self.request(hdrs.METH_POST, url, **options)
+
+    def put(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+        """Send a PUT request; see `request`."""
+        return self.request(hdrs.METH_PUT, url, **options)
+
+    def patch(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+        """Send a PATCH request; see `request`."""
+        return self.request(hdrs.METH_PATCH, url, **options)
+
+    def delete(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+        """Send a DELETE request; see `request`."""
+        return self.request(hdrs.METH_DELETE, url, **options)
+
+    def ws_connect(
+        self, url: str | URL, **options: Unpack[_WSConnectOptions]
+    ) -> _WSRequestContextManager:
+        """Open a websocket, the token on its handshake; a handshake answered 401 is made once more.
+
+        :param url: the URL, ``ws``, ``wss``, ``http`` or ``https``.
+        :param options: every keyword of ``ClientSession.ws_connect`` but ``auth``.
+        :raises TokenError: there is no token to be had; always raised, never returned.
+        :raises aiohttp.WSServerHandshakeError: as aiohttp does; with status 401 after the second one.
+        """
+        return _WSRequestContextManager(self._ws_connect(url, {**options}))
+
+    # -- how it is done: see aioalf.sender
+
+    async def _request(
+        self, method: str, url: str | URL, options: dict[str, Any]
+    ) -> ClientResponse:
+        return await self._sender.send(self._opened(), method, url, options)
+
+    async def _ws_connect(
+        self, url: str | URL, options: dict[str, Any]
+    ) -> ClientWebSocketResponse[bool]:
+        return await self._sender.connect(self._opened(), url, options)
+
+    def _opened(self) -> ClientSession:
+        loop = asyncio.get_running_loop()
+        if self._session is None or self._loop is not loop:
+            if self._closed:
+                raise RuntimeError("This Client is closed.")
+            self._loop = enter_loop(self._loop, type(self).__name__)
+            self._session = self._borrowed if self._borrowed is not None else self._own.get()
+        return self._session
+
+    # -- its end
+
+    async def close(self) -> None:
+        """Close what the client made: its manager, unless one was given, and its session, likewise.
+
+        Who still waits for a token gets a `TokenError` that says so. May be called again.
+        """
+        self._closed, self._session = True, None
+        try:
+            if self._owns_manager:
+                await self._token_manager.close()
+        finally:
+            await self._own.close()
+
+    async def __aenter__(self) -> Client:
+        if self._closed:
+            raise RuntimeError("This Client is closed.")
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __enter__(self) -> None:
+        raise TypeError("Use async with instead.")
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Never reached; ``with`` looks for it before it calls `__enter__`."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'closed' if self._closed else 'open'} {self._token_manager!r}>"
+
+
+def _sorted_out(
+    manager_class: Callable[..., TokenManager], options: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tell the keywords of a manager class from those of a `ClientSession`."""
+    if not options:
+        return {}, {}
+    for_session = inspect.signature(ClientSession.__init__).parameters
+    for_manager = dict(inspect.signature(manager_class).parameters)
+    if any(p.kind is p.VAR_KEYWORD for p in for_manager.values()):
+        for_manager.update(inspect.signature(TokenManager).parameters)
+    if "auth" in options:
+        raise TypeError(AUTH_REFUSED)
+    mine: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, value in options.items():
+        if name in for_manager:
+            mine[name] = value
+        elif name in for_session and name not in ("self", "loop"):
+            others[name] = value
+        else:
+            raise TypeError(
+                f"Client() got an unexpected keyword {name!r}: neither the token manager nor"
+                " aiohttp.ClientSession knows it."
+            )
+    return mine, others

@@ -1,0 +1,135 @@
+"""Client authentication: how a token request says who asks (RFC 6749 section 2.3).
+
+Pure: no I/O, and no import of aiohttp or asyncio.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from abc import ABC, abstractmethod
+from collections.abc import MutableMapping
+
+__all__ = (
+    "ClientAuth",
+    "ClientSecretBasic",
+    "ClientSecretBasicRaw",
+    "ClientSecretPost",
+    "NoClientAuth",
+)
+
+# Only what a form decoder would change: servers that decode, as RFC 6749 section 2.3.1 asks, and
+# servers that do not both read an id such as "glBQ3nYU/8/kaVi/bIgXGA==" the same way.
+_CHANGED_BY_DECODING = re.compile(rb"[%+\x00-\x20\x7f-\xff]")
+_CHANGED_BY_DECODING_OR_COLON = re.compile(rb"[%+:\x00-\x20\x7f-\xff]")
+
+
+class ClientAuth(ABC):
+    """One way for a client to authenticate; stateless, so one object may serve many managers."""
+
+    #: Whether a client secret is needed at all.
+    needs_secret = True
+
+    @abstractmethod
+    def apply(
+        self,
+        *,
+        client_id: str,
+        client_secret: str,
+        token_endpoint: str,
+        headers: MutableMapping[str, str],
+        form: MutableMapping[str, object],
+    ) -> None:
+        """Add the credentials to a token request.
+
+        :param client_id: the client identifier.
+        :param client_secret: the secret as it is now; empty where none is needed.
+        :param token_endpoint: the URL asked; what a signed assertion is addressed to.
+        :param headers: the header fields of the request, changed in place.
+        :param form: the form of the request, changed in place.
+        """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class ClientSecretBasic(ClientAuth):
+    """HTTP Basic (``client_secret_basic``, RFC 6749 section 2.3.1): the default.
+
+    Of id and secret, in UTF-8, those characters are percent-encoded that a form decoder would change:
+    ``%``, ``+``, space, control and non-ASCII characters, and ``:`` in the id.
+    """
+
+    def apply(
+        self,
+        *,
+        client_id: str,
+        client_secret: str,
+        token_endpoint: str,
+        headers: MutableMapping[str, str],
+        form: MutableMapping[str, object],
+    ) -> None:
+        user = _CHANGED_BY_DECODING_OR_COLON.sub(_percent, _bytes(client_id))
+        password = _CHANGED_BY_DECODING.sub(_percent, _bytes(client_secret))
+        headers["Authorization"] = _basic(user, password)
+
+
+class ClientSecretBasicRaw(ClientAuth):
+    """HTTP Basic with id and secret as they are: for a server that decodes nothing."""
+
+    def apply(
+        self,
+        *,
+        client_id: str,
+        client_secret: str,
+        token_endpoint: str,
+        headers: MutableMapping[str, str],
+        form: MutableMapping[str, object],
+    ) -> None:
+        headers["Authorization"] = _basic(_bytes(client_id), _bytes(client_secret))
+
+
+class ClientSecretPost(ClientAuth):
+    """Id and secret in the form (``client_secret_post``, RFC 6749 section 2.3.1)."""
+
+    def apply(
+        self,
+        *,
+        client_id: str,
+        client_secret: str,
+        token_endpoint: str,
+        headers: MutableMapping[str, str],
+        form: MutableMapping[str, object],
+    ) -> None:
+        form["client_id"] = client_id
+        form["client_secret"] = client_secret
+
+
+class NoClientAuth(ClientAuth):
+    """A public client: the id in the form and nothing else (``none``, RFC 6749 section 3.2.1)."""
+
+    needs_secret = False
+
+    def apply(
+        self,
+        *,
+        client_id: str,
+        client_secret: str,
+        token_endpoint: str,
+        headers: MutableMapping[str, str],
+        form: MutableMapping[str, object],
+    ) -> None:
+        form["client_id"] = client_id
+
+
+def _percent(match: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % match[0][0]
+
+
+def _bytes(text: str) -> bytes:
+    # What the environment holds in another encoding arrives as surrogates; its bytes are what is meant.
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _basic(user: bytes, password: bytes) -> str:
+    return "Basic " + base64.b64encode(user + b":" + password).decode("ascii")

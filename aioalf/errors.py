@@ -1,0 +1,109 @@
+"""The exceptions of aio-alf, all of them.
+
+    aiohttp.ClientError
+    └── TokenError               no token could be had, or it could not be kept
+        ├── TokenHTTPError       the token endpoint answered with an error
+        ├── AuthorizationError   a sign-in was refused, or nobody signed in in time
+        └── TokenStorageError    a token storage cannot do its work
+
+`TokenError` derives from `aiohttp.ClientError`, so code that already handles the failures of aiohttp
+handles these too. No message of theirs ever holds a secret or a token. Wrong use (a closed client, an
+unknown keyword) is a `RuntimeError`, `TypeError` or `ValueError`, as in aiohttp.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import ClientError
+
+if TYPE_CHECKING:
+    from .token_request import TokenErrorResponse
+
+__all__ = ("AuthorizationError", "TokenError", "TokenHTTPError", "TokenStorageError")
+
+
+class TokenError(ClientError):
+    """No token could be had; the request that needed it was not sent."""
+
+
+class _ProtocolError(TokenError):
+    """An error that carries the three parameters of RFC 6749 sections 4.1.2.1, 4.2.2.1 and 5.2."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        error: str | None = None,
+        error_description: str | None = None,
+        error_uri: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.error = error
+        self.error_description = error_description
+        self.error_uri = error_uri
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own pickling calls the class with `args` alone and forgets the keywords.
+        return (self.__class__, self.args, self.__dict__)
+
+
+class TokenHTTPError(_ProtocolError):
+    """The token endpoint answered, and what it answered is an error (RFC 6749 section 5.2).
+
+    :param message: what failed, in words.
+    :param response_status: the HTTP status; 200 for a server that reports errors with that status.
+    :param response_text: the body, with anything that looks like a secret or a token taken out.
+    :param error: the error code, such as ``invalid_client``, or None.
+    :param error_description: the server's text for a developer, or None.
+    :param error_uri: a page about the error, or None.
+    :param response: the response as `Client.request` returns it, or None where there is none to return.
+    :param retry_after: the seconds the server asked to wait, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        response_status: int | None = None,
+        response_text: str | None = None,
+        *,
+        error: str | None = None,
+        error_description: str | None = None,
+        error_uri: str | None = None,
+        response: TokenErrorResponse | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(
+            message, error=error, error_description=error_description, error_uri=error_uri
+        )
+        self.response_status = response_status
+        self.response_text = response_text
+        self.response = response
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        parts = [self.message]
+        if self.response_status is not None:
+            parts.append(f"StatusCode: {self.response_status}")
+        if self.response_text:
+            parts.append(f"Body: {self.response_text}")
+        return ", ".join(parts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A response is bound to a connection and an event loop: it stays behind.
+        return (self.__class__, self.args, {**self.__dict__, "response": None})
+
+
+class AuthorizationError(_ProtocolError):
+    """A sign-in was refused, or nobody signed in in time (RFC 6749 section 4.2.2.1).
+
+    :param message: what happened, in words.
+    :param error: the error code, such as ``access_denied``; None where no answer came.
+    :param error_description: the server's text for a developer, or None.
+    :param error_uri: a page about the error, or None.
+    """
+
+
+class TokenStorageError(TokenError):
+    """A token storage cannot do its work; the message says what is missing and the remedy."""

@@ -1,0 +1,37 @@
+"""`HTTPRequest`: a request as one value, for `Client.request`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from yarl import URL
+
+__all__ = ("HTTPRequest",)
+
+
+@dataclass(frozen=True, init=False)
+class HTTPRequest:
+    """What to send, held apart from sending it; may be sent any number of times.
+
+    :param url: where to; relative to ``base_url`` where the client has one.
+    :param method: the HTTP method.
+    :param options: the keywords of ``aiohttp.ClientSession.request`` (``data``, ``headers``, ...).
+    """
+
+    url: str | URL
+    method: str
+    options: Mapping[str, Any]  # aiohttp's request keywords have a type each: Any is their union
+
+    def __init__(self, url: str | URL, method: str = "GET", **options: Any) -> None:
+        object.__setattr__(self, "url", url)
+        object.__setattr__(self, "method", method)
+        object.__setattr__(self, "options", MappingProxyType(options))
+
+    def __repr__(self) -> str:
+        # The options may hold credentials of the caller's: only their names are shown.
+        return (
+            f"<HTTPRequest {self.method} {URL(self.url).with_query(None)} {sorted(self.options)}>"
+        )

@@ -1,0 +1,77 @@
+"""`OAuth2Middleware`: the same authorization for any `ClientSession`, without changing a call.
+
+manager = TokenManager("https://login.example.com/token", "client-id", "secret")
+middleware = OAuth2Middleware(manager, origins="https://api.example.com")
+async with manager, ClientSession(middlewares=(middleware,)) as session:
+    ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
+from aiohttp.payload import Payload
+from yarl import URL
+
+from .manager import TokenManager
+from .request_body import replayable
+from .unauthorized import UNAUTHORIZED, drain, log_kept_401, origin_of, origins_of
+
+__all__ = ("OAuth2Middleware",)
+
+
+class OAuth2Middleware:
+    """Adds a valid Bearer token to each request to the named origins; on a 401 renews it, once.
+
+    aiohttp calls a middleware on every hop of a redirect, so the origins are checked on every hop: a
+    redirect to an origin not named, or from https to http, goes out without the token.
+
+    Here a token error is raised, always: a response that a middleware returns would be followed if it
+    were a redirect. A renewal outlives the timeout of the request that began it.
+
+    :param token_manager: where the token comes from; borrowed, never closed here. Its token requests
+        pass through no middleware.
+    :param origins: where the token may go, such as ``"https://api.example.com"`` or a list of such.
+    :raises ValueError: `origins` names no origin.
+    """
+
+    def __init__(
+        self, token_manager: TokenManager, *, origins: str | URL | Iterable[str | URL]
+    ) -> None:
+        self._token_manager = token_manager
+        self._origins = origins_of(origins)
+
+    @property
+    def token_manager(self) -> TokenManager:
+        """The manager that has the token."""
+        return self._token_manager
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Send one request, or one hop of it.
+
+        :raises TokenError: there is no token to be had.
+        """
+        if origin_of(request.url) not in self._origins:
+            return await handler(request)
+        manager = self._token_manager
+        token = await manager.get()
+        request.headers[hdrs.AUTHORIZATION] = f"Bearer {token.access_token}"
+        response = await handler(request)
+        if response.status != UNAUTHORIZED:
+            manager.accepted(token)
+            return response
+        body = request.body
+        if isinstance(body, Payload) and not replayable(body):
+            log_kept_401(request.method)
+            manager.renew_behind(token)
+            return response
+        if manager.cannot_renew(token):
+            return response
+        await drain(response)
+        token = await manager.renew(token)
+        request.headers[hdrs.AUTHORIZATION] = f"Bearer {token.access_token}"
+        response = await handler(request)
+        if response.status != UNAUTHORIZED:
+            manager.accepted(token)
+        return response

@@ -1,0 +1,127 @@
+"""Can this request be sent again? The answer, and the body that makes it so.
+
+aiohttp closes a file after the first send, drains an asynchronous generator, and leaves a `BytesIO` at its
+end. A `Payload` that is built once and kept from closing can be written again, whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import FormData, MultipartWriter, payload
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import AsyncIterablePayload, BytesPayload, IOBasePayload, Payload
+
+__all__ = ("KeptBody", "keep_body", "replayable")
+
+_PLAIN = (str, bytes, bytearray, memoryview, int, float, type(None))
+
+
+def keep_body(data: Any) -> Any:
+    """Return what to give to aiohttp as ``data`` so that it can be sent again, where that is possible.
+
+    Text, bytes and plain forms are built anew for each send and returned as they are. Anything else
+    becomes a `KeptBody`, which the caller closes when all is done.
+    """
+    if isinstance(data, _PLAIN) or _is_plain_form(data):
+        return data
+    return KeptBody(data)
+
+
+def _is_plain_form(data: Any) -> bool:
+    if isinstance(data, Mapping):
+        return all(isinstance(value, _PLAIN) for value in data.values())
+    if isinstance(data, (list, tuple)):
+        return all(
+            isinstance(field, (list, tuple)) and all(isinstance(part, _PLAIN) for part in field)
+            for field in data
+        )
+    return False
+
+
+def replayable(body: Payload) -> bool:
+    """Whether a payload that has been sent, wholly or in part, can be sent again whole.
+
+    Asked after the first send. Of what aiohttp does not know itself, nothing can be said: that is not
+    sent again, since a second request with half a body is worse than a 401.
+    """
+    if isinstance(body, KeptBody):
+        return replayable(body.kept)
+    if body.consumed:
+        return False
+    if isinstance(body, MultipartWriter):
+        return all(replayable(part) for part, _, _ in body)
+    if isinstance(body, AsyncIterablePayload):
+        return False
+    if isinstance(body, IOBasePayload):
+        file: Any = body._value
+        return not file.closed and _can_seek(file)
+    return isinstance(body, BytesPayload)
+
+
+def _can_seek(file: Any) -> bool:
+    try:
+        return bool(file.seekable())
+    except (AttributeError, ValueError, OSError):
+        return False
+
+
+class KeptBody(Payload):
+    """A payload that aiohttp cannot close: it stays open for a second send, until `finish`.
+
+    :param data: what the caller gave as ``data``.
+    """
+
+    def __init__(self, data: Any) -> None:
+        self.kept = _payload(data)
+        if isinstance(self.kept, IOBasePayload):
+            self.kept.size  # noqa: B018 - notes the present position as the start of the body
+        super().__init__(None)
+        self._headers = self.kept.headers
+        self._filename = self.kept.filename
+        self._encoding = self.kept.encoding
+
+    @property
+    def size(self) -> int | None:
+        return self.kept.size
+
+    @property
+    def consumed(self) -> bool:
+        return not replayable(self.kept)
+
+    @property
+    def autoclose(self) -> bool:
+        return True
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return self.kept.decode(encoding, errors)
+
+    async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return await self.kept.as_bytes(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await self.kept.write(writer)
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        await self.kept.write_with_length(writer, content_length)
+
+    async def close(self) -> None:
+        """Do nothing: aiohttp calls this after each send."""
+
+    def _close(self) -> None:
+        """Do nothing, for the same reason."""
+
+    async def finish(self) -> None:
+        """Close what the caller gave, as aiohttp would have done after the only send."""
+        await self.kept.close()
+
+
+def _payload(data: Any) -> Payload:
+    made: Any = data() if isinstance(data, FormData) else data
+    try:
+        return payload.get_payload(made, disposition=None)
+    except payload.LookupError:
+        return FormData(made)()

@@ -1,0 +1,111 @@
+"""`Restraint`: what does not help backs off.
+
+Two things do not help: a token endpoint that fails again and again, and new tokens that the API rejects
+all the same. Meanwhile callers get the last error, or the 401, at once.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+
+from .clock import Clock
+from .errors import AuthorizationError, TokenError, TokenHTTPError
+from .token import Token
+from .token_life import backoff
+
+__all__ = ("Restraint",)
+
+_FREE_FAILURES = 2  # token requests in a row that may fail before the next one waits
+_REFUSAL = 60.0  # seconds for which a person's refusal is remembered
+
+
+class Restraint:
+    """When the next token request may be made.
+
+    :param clock: the clocks.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failures = 0
+        self._held_until = 0.0
+        self._error: TokenError | None = None
+        #: A token that was fetched because of a 401 and that nothing has accepted so far.
+        self.doubted: Token | None = None
+        self._doubt_until = 0.0
+        self._fruitless = 0
+
+    def failed(self, error: Exception) -> None:
+        """A token request failed for good."""
+        self._failures += 1
+        if isinstance(error, AuthorizationError):
+            wait = _REFUSAL
+        elif self._failures <= _FREE_FAILURES:
+            return
+        else:
+            asked = error.retry_after if isinstance(error, TokenHTTPError) else None
+            wait = backoff(self._failures - _FREE_FAILURES, asked)
+        self._held_until = self._clock.monotonic() + wait
+        self._error = _postponed(error, self._clock.time() + wait)
+
+    def succeeded(self, token: Token, *, after_rejection: bool) -> None:
+        """A token request gave a token.
+
+        :param token: the new token.
+        :param after_rejection: it was made because the API answered 401.
+        """
+        self._failures = 0
+        self._error = None
+        self.doubted = None
+        if after_rejection:
+            self._fruitless += 1
+            self.doubted = token
+            self._doubt_until = self._clock.monotonic() + backoff(self._fruitless)
+
+    def accepted(self) -> None:
+        """The API has accepted the doubted token."""
+        self.doubted = None
+        self._fruitless = 0
+
+    def clear(self) -> None:
+        """Forget all: somebody has asked for a new token in so many words."""
+        self._failures = self._fruitless = 0
+        self._error = self.doubted = None
+
+    def error(self) -> TokenError | None:
+        """What to raise instead of making a token request now, or None."""
+        if self._error is not None and self._clock.monotonic() >= self._held_until:
+            self._error = None
+        return self._error
+
+    def fruitless(self, rejected: Token) -> TokenError | None:
+        """What to raise instead of replacing this token now, or None."""
+        wait = self._doubt_until - self._clock.monotonic()
+        if rejected is not self.doubted or wait <= 0:
+            return None
+        return TokenError(
+            "The API rejects new tokens as it rejected the old one; the next one is fetched not before"
+            f" {_utc(self._clock.time() + wait)}. Does it take tokens of this server, for this scope"
+            " and audience?"
+        )
+
+
+def _postponed(error: Exception, until: float) -> TokenError:
+    """The same error again, saying until when it stands."""
+    note = f"; the token endpoint is not asked again before {_utc(until)}"
+    if not isinstance(error, TokenError):
+        again = TokenError(f"No token: {type(error).__name__}{note}")
+        again.__cause__ = error
+        return again
+    again = copy.copy(error)
+    if isinstance(error, TokenHTTPError) and isinstance(again, TokenHTTPError):
+        again.response = error.response
+    if isinstance(again, (TokenHTTPError, AuthorizationError)):
+        again.message += note
+    again.args = (f"{error.args[0] if error.args else 'No token'}{note}", *error.args[1:])
+    return again
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%H:%M:%S UTC", time.gmtime(seconds))

@@ -1,0 +1,190 @@
+"""`Sender`: sends one request with a token, and answers a 401 with a new token and a second sending."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import ClientResponse, ClientResponseError, ClientSession, hdrs
+from multidict import CIMultiDict
+from yarl import URL
+
+from .errors import TokenHTTPError
+from .manager import TokenManager
+from .request_body import KeptBody, keep_body, replayable
+from .token import Token
+from .unauthorized import UNAUTHORIZED, carried, drain, log_kept_401, origin_of, origins_of
+
+if TYPE_CHECKING:
+    from aiohttp import ClientWebSocketResponse
+
+__all__ = ("AUTH_REFUSED", "Sender")
+
+AUTH_REFUSED = (
+    "auth= cannot go with a Bearer token: both are the Authorization header. Leave auth= out, or use a"
+    " plain aiohttp.ClientSession for this request."
+)
+
+
+class Sender:
+    """What `Client` does with each request; it has no session of its own.
+
+    The header is set on each request, outside aiohttp's middlewares: aiohttp then leaves it out itself
+    when a redirect leads to another origin.
+
+    :param manager: where the token comes from.
+    :param origins: where it may go, or None for wherever the caller sends a request.
+    :param base_url: what relative URLs are relative to, or None.
+    :param raise_token_errors: whether an error response of the token endpoint is raised, not returned.
+    """
+
+    def __init__(
+        self,
+        manager: TokenManager,
+        origins: str | URL | Iterable[str | URL] | None,
+        base_url: str | URL | None,
+        raise_token_errors: bool,
+    ) -> None:
+        self._token_manager = manager
+        self._origins = None if origins is None else origins_of(origins)
+        self._base_url = base_url
+        self._raise_token_errors = raise_token_errors
+        # The header for the present token, so that it is made once for each token.
+        self._token: Token | None = None
+        self._bearer: CIMultiDict[str] = CIMultiDict()
+
+    async def send(
+        self, session: ClientSession, method: str, url: str | URL, options: dict[str, Any]
+    ) -> ClientResponse:
+        if not self._may_have_token(session, url):
+            return await session.request(method, url, **options)
+        if options.get("auth") is not None:
+            raise ValueError(AUTH_REFUSED)
+        raise_for_status = options.get("raise_for_status")
+        if raise_for_status is None:
+            raise_for_status = session.raise_for_status
+        if raise_for_status:
+            options["raise_for_status"] = False
+        data = options.get("data")
+        if data is not None:
+            options["data"] = keep_body(data)
+        try:
+            response = await self._authorized(session, method, url, options)
+        except TokenHTTPError as error:
+            if error.response is None or self._raise_token_errors or raise_for_status:
+                raise
+            return error.response
+        finally:
+            if data is not None and isinstance(kept := options.get("data"), KeptBody):
+                await kept.finish()
+        if raise_for_status:
+            await _raise_for_status(response, raise_for_status)
+        return response
+
+    async def _authorized(
+        self, session: ClientSession, method: str, url: str | URL, options: dict[str, Any]
+    ) -> ClientResponse:
+        manager = self._token_manager
+        token = await manager.get()
+        headers = options.get("headers")
+        options["headers"] = sent = self._headers(headers, token)
+        response = await session.request(method, url, **options)
+        if response.status != UNAUTHORIZED:
+            manager.accepted(token)
+            return response
+        if not carried(response, sent[hdrs.AUTHORIZATION]):
+            return response
+        body_is_gone = _body_is_gone(response)
+        if not body_is_gone and not _can_be_sent_again(options.get("data")):
+            log_kept_401(method)
+            manager.renew_behind(token)
+            return response
+        if manager.cannot_renew(token):
+            return response
+        await drain(response)
+        token = await manager.renew(token)
+        options["headers"] = self._headers(headers, token)
+        if response.history:
+            # Only the last hop was refused: what the first one did is done.
+            method, url = response.method, response.url
+            options.pop("params", None)
+            if body_is_gone:
+                options.pop("data", None)
+                options.pop("json", None)
+                options["headers"].pop(hdrs.CONTENT_LENGTH, None)
+        response = await session.request(method, url, **options)
+        if response.status != UNAUTHORIZED:
+            manager.accepted(token)
+        return response
+
+    async def connect(
+        self, session: ClientSession, url: str | URL, options: dict[str, Any]
+    ) -> ClientWebSocketResponse[bool]:
+        if not self._may_have_token(session, url):
+            return await session.ws_connect(url, **options)
+        if options.get("auth") is not None:
+            raise ValueError(AUTH_REFUSED)
+        manager = self._token_manager
+        token = await manager.get()
+        headers = options.pop("headers", None)
+        sent = self._headers(headers, token)
+        try:
+            websocket = await session.ws_connect(url, headers=sent, **options)
+        except ClientResponseError as error:
+            # Not always a WSServerHandshakeError: a session's raise_for_status comes first.
+            if error.status != UNAUTHORIZED or manager.cannot_renew(token):
+                raise
+            if error.request_info.headers.get(hdrs.AUTHORIZATION) != sent[hdrs.AUTHORIZATION]:
+                raise
+            token = await manager.renew(token)
+            websocket = await session.ws_connect(
+                url, headers=self._headers(headers, token), **options
+            )
+        manager.accepted(token)
+        return websocket
+
+    def _headers(self, headers: Any, token: Token) -> CIMultiDict[str]:
+        """The caller's headers, copied, with the token in place of any Authorization they hold."""
+        if token is not self._token:
+            self._token = token
+            self._bearer = CIMultiDict({hdrs.AUTHORIZATION: f"Bearer {token.access_token}"})
+        if not headers:
+            return self._bearer  # aiohttp copies what it is given
+        copy: CIMultiDict[str] = CIMultiDict(headers)
+        copy[hdrs.AUTHORIZATION] = self._bearer[hdrs.AUTHORIZATION]
+        return copy
+
+    def _may_have_token(self, session: ClientSession, url: str | URL) -> bool:
+        if self._origins is None:
+            return True
+        try:
+            asked = URL(url)
+        except (TypeError, ValueError):
+            return False  # aiohttp says what is wrong with it
+        if not asked.absolute and self._base_url is not None:
+            asked = URL(self._base_url)
+        return origin_of(asked) in self._origins
+
+
+def _body_is_gone(response: ClientResponse) -> bool:
+    """Whether a redirect on the way has left the body out, by the rules that aiohttp follows."""
+    return any(
+        (hop.status == 303 and hop.method != hdrs.METH_HEAD)
+        or (hop.status in (301, 302) and hop.method == hdrs.METH_POST)
+        for hop in response.history
+    )
+
+
+def _can_be_sent_again(data: Any) -> bool:
+    return not isinstance(data, KeptBody) or replayable(data)
+
+
+async def _raise_for_status(response: ClientResponse, how: Any) -> None:
+    try:
+        if callable(how):
+            await how(response)
+        else:
+            response.raise_for_status()
+    except BaseException:
+        response.close()
+        raise

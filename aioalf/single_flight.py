@@ -1,0 +1,75 @@
+"""`Flight`: one piece of work that many tasks wait for, and that none of them can kill."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Coroutine
+from typing import Any, Generic, TypeVar
+
+from .errors import TokenError
+
+__all__ = ("Flight",)
+
+T = TypeVar("T")
+
+
+class Flight(Generic[T]):
+    """Runs a coroutine in a task of its own and hands its outcome to everybody who joined.
+
+    A joiner that is cancelled leaves; the work goes on, even if all have left. Not
+    ``asyncio.shield``: that costs a walk over all waiters for each one that is cancelled, and ten
+    thousand cancelled at once would stop the loop for seconds.
+
+    :param work: what to run; it belongs to the flight from here on.
+    :param abandon: cancel the work when the last joiner leaves (somebody signing in is of no use then).
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, T], *, abandon: bool = False) -> None:
+        self._waiters: set[asyncio.Future[T]] = set()
+        self._abandon = abandon
+        self.abandoned = False
+        # An empty context: what the first caller keeps in its context variables is not everybody's.
+        self.task = contextvars.Context().run(
+            asyncio.create_task, work, name="aioalf: token renewal"
+        )
+        self.task.add_done_callback(self._land)
+
+    @property
+    def joinable(self) -> bool:
+        """Whether whoever joins now gets the outcome of work that still runs."""
+        return not self.abandoned and not self.task.done()
+
+    async def join(self) -> T:
+        """Wait for the outcome; being cancelled here disturbs nobody else."""
+        waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            return await waiter
+        finally:
+            self._waiters.discard(waiter)
+            if waiter.done() and not waiter.cancelled():
+                waiter.exception()  # seen, even if this task was cancelled in the same moment
+            if self._abandon and not self._waiters and not self.task.done():
+                self.abandoned = True
+                self.task.cancel()
+
+    def dismiss(self, error: BaseException) -> None:
+        """Send everybody home with an error, while the work goes on."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+
+    def _land(self, task: asyncio.Task[T]) -> None:
+        error: BaseException | None
+        if task.cancelled():
+            error = TokenError("The token request was cancelled before it was answered.")
+        else:
+            error = task.exception()
+        for waiter in self._waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(task.result())
+            else:
+                waiter.set_exception(error)

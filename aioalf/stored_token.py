@@ -1,0 +1,99 @@
+"""The one line of text that a token storage keeps: written and read here, opaque everywhere else.
+
+Pure: no I/O. A line is JSON with a version and a binding, so that a manager never takes the token of
+another endpoint, client, scope or flow for its own. A bare access token, which is what version 0.4.0
+saved, is read as a token of unknown life.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import TokenError
+from .token import Token
+from .token_endpoint import usable_access_token
+
+__all__ = ("binding_of", "read_line", "write_line")
+
+_VERSION = 1
+
+
+def binding_of(
+    flow: str,
+    token_endpoint: str | None,
+    client_id: str | None,
+    scope: str | None,
+    params: Mapping[str, Any] | None,
+) -> str:
+    """Hash what a token is bound to; the same for two managers that may share tokens.
+
+    :return: 64 hexadecimal digits, fit for a file name or a key.
+    """
+    scopes = sorted(scope.split()) if scope else []
+    bound = json.dumps(
+        [flow, token_endpoint, client_id, scopes, sorted((params or {}).items())], default=str
+    )
+    return hashlib.sha256(bound.encode()).hexdigest()
+
+
+def write_line(token: Token, binding: str) -> str:
+    """Write a token as one line of text, with its expiry in absolute UTC."""
+    return json.dumps(
+        {
+            "v": _VERSION,
+            "binding": binding,
+            "access_token": token.access_token,
+            "expires_at": token.expires_at,
+            "expires_in": token.expires_in,
+            "scope": token.scope,
+            "refresh_token": token.refresh_token,
+        }
+    )
+
+
+def read_line(line: object, binding: str) -> Token | None:
+    """Read what a storage gave back.
+
+    :return: the token, or None where there is none or it is bound to something else.
+    :raises TokenError: it is no such line; the message says why and shows nothing of it.
+    """
+    if line is None or line == "" or line == b"":
+        return None
+    if isinstance(line, (bytes, bytearray)):
+        line = bytes(line).decode("utf-8", "replace")
+    if not isinstance(line, str):
+        raise TokenError(f"The token storage gave back a {type(line).__name__}, not a string.")
+    line = line.strip()
+    if not line.startswith("{"):
+        return Token(usable_access_token(line), None)
+    try:
+        kept = json.loads(line)
+    except (ValueError, RecursionError):
+        kept = None
+    if not isinstance(kept, dict) or kept.get("v") != _VERSION:
+        raise TokenError("The token storage gave back a line that this version cannot read.")
+    if kept.get("binding") != binding:
+        return None
+    return Token(
+        usable_access_token(kept.get("access_token")),
+        _number(kept.get("expires_in")),
+        scope=_text(kept.get("scope")),
+        refresh_token=_text(kept.get("refresh_token")),
+        expires_at=_number(kept.get("expires_at")),
+    )
+
+
+def _number(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    raise TokenError("The token storage gave back a token whose expiry is no number.")
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,225 @@
+"""What a token request says and what a token response means (RFC 6749 sections 4.4 and 5).
+
+Pure: no I/O, and no import of aiohttp or asyncio.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import logging
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, quote, quote_plus
+
+from .errors import TokenError, TokenHTTPError
+from .token import Token
+
+__all__ = (
+    "client_credentials_form",
+    "read_expires_in",
+    "read_retry_after",
+    "read_token_response",
+    "redact",
+    "scope_string",
+    "token_from",
+    "usable_access_token",
+)
+
+logger = logging.getLogger(__name__)
+
+# RFC 6750 section 2.1 allows less (b64token); servers in the field give any visible ASCII.
+_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?", re.ASCII)
+_SECRET_FIELD = re.compile(
+    r"((?:access_token|refresh_token|id_token|client_secret|client_assertion|password|assertion|code)"
+    r"[\"']?\s*[:=]\s*[\"']?)[^\"'&\s,}<]+",
+    re.IGNORECASE,
+)
+_CREDENTIALS = re.compile(r"\b((?:Basic|Bearer)\s+)[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE)
+_SHOWN = 2000  # characters of an error body that go into an exception
+
+
+def scope_string(scope: str | Sequence[str] | None) -> str | None:
+    """Join a list of scopes with single spaces (RFC 6749 section 3.3); None and empty give None."""
+    if scope is None or isinstance(scope, str):
+        return scope or None
+    return " ".join(scope) or None
+
+
+def client_credentials_form(
+    scope: str | Sequence[str] | None, params: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The form of a client_credentials request (RFC 6749 section 4.4.2).
+
+    :param scope: the scope to ask for, or None for the server's default.
+    :param params: further parameters, such as ``audience``; a list as value repeats the parameter.
+    """
+    form: dict[str, Any] = {"grant_type": "client_credentials"}
+    if scoped := scope_string(scope):
+        form["scope"] = scoped
+    form.update(params or {})
+    return form
+
+
+def read_token_response(
+    status: int, content_type: str, body: bytes, *, secrets: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Read the parameters of a token response (RFC 6749 sections 5.1 and 5.2).
+
+    JSON is read whatever the content type says; form encoding, which some servers still answer in, is
+    read where the content type allows it.
+
+    :param status: the HTTP status.
+    :param content_type: the media type, without parameters.
+    :param body: the whole body.
+    :param secrets: what must not be echoed in an error.
+    :return: the parameters, not yet checked to hold a usable token: `token_from` does that.
+    :raises TokenHTTPError: the status is 400 or above, or the body carries an ``error``.
+    :raises TokenError: the body is no token response at all.
+    """
+    params = _parameters(content_type, body)
+    if status >= 400 or (params is not None and params.get("error")):
+        secrets = tuple(secrets)
+        said = {
+            name: redact(value, secrets)
+            for name in ("error", "error_description", "error_uri")
+            if params is not None and isinstance(value := params.get(name), str)
+        }
+        raise TokenHTTPError(
+            "Failed to request token" + (f" ({said['error'][:100]})" if "error" in said else ""),
+            status,
+            redact(body[: 4 * _SHOWN].decode("utf-8", "replace"), secrets)[:_SHOWN],
+            **said,
+        )
+    if params is None:
+        kind = content_type or "no content type"
+        raise TokenError(
+            f"The token endpoint answered {status} with a body that is no token response"
+            f" ({len(body)} bytes, {kind}): a JSON object was expected. Is it the right URL?"
+        )
+    return params
+
+
+def _parameters(content_type: str, body: bytes) -> dict[str, Any] | None:
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        if content_type not in ("application/x-www-form-urlencoded", "text/plain"):
+            return None
+        parsed = dict(parse_qsl(body.decode("utf-8", "replace").strip()))
+        if not parsed.keys() & {"access_token", "error"}:
+            return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def token_from(params: Mapping[str, Any], now: float, previous: Token | None = None) -> Token:
+    """Make the token of a token response (RFC 6749 section 5.1).
+
+    :param params: the parameters of the response.
+    :param now: UTC seconds since the epoch.
+    :param previous: the token replaced; its refresh token is kept until another is given (section 6).
+    :raises TokenError: there is no usable Bearer token in it; the message names what is wrong.
+    """
+    if not isinstance(params, Mapping):
+        raise TokenError(f"The token response is no mapping but a {type(params).__name__}.")
+    kind = params.get("token_type")
+    if kind is not None and (not isinstance(kind, str) or kind.lower() != "bearer"):
+        raise TokenError(f"The token response holds a token of type {_named(kind)}, not Bearer.")
+    access_token = usable_access_token(params.get("access_token"))
+    lifetime = read_expires_in(params.get("expires_in"))
+    scope = params.get("scope")
+    if isinstance(scope, list) and all(isinstance(part, str) for part in scope):
+        scope = " ".join(scope)
+    refresh_token = params.get("refresh_token")
+    if not isinstance(refresh_token, str) or not refresh_token:
+        refresh_token = previous.refresh_token if previous is not None else None
+    return Token(
+        access_token,
+        lifetime,
+        scope=scope if isinstance(scope, str) else None,
+        refresh_token=refresh_token,
+        expires_at=None if lifetime is None else now + lifetime,
+    )
+
+
+def usable_access_token(value: object) -> str:
+    """Return the access token if it can go into a header: a non-empty string of visible ASCII.
+
+    :raises TokenError: it cannot; the message says why and does not show it.
+    """
+    if value is None:
+        raise TokenError("The token response holds no access_token.")
+    if not isinstance(value, str):
+        raise TokenError(
+            f"The access_token in the token response is a {type(value).__name__}, not a string."
+        )
+    if not value:
+        raise TokenError("The access_token in the token response is empty.")
+    if not _VISIBLE_ASCII.fullmatch(value):
+        raise TokenError("The access_token in the token response holds a character it must not.")
+    return value
+
+
+def read_expires_in(value: object) -> float | None:
+    """Read a token's life in seconds; None means unknown.
+
+    A number, or a string that is one (at least PayPal's and Azure's have been), is seconds. What cannot
+    be read is unknown, with a warning: a good access token is not thrown away for a bad hint.
+    """
+    if value is None:
+        return None
+    number = math.nan
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+    elif isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        number = float(value)
+    if math.isfinite(number):
+        return number
+    logger.warning(
+        "The token response has an expires_in that cannot be read (a %s);"
+        " the token is used until it is rejected.",
+        type(value).__name__,
+    )
+    return None
+
+
+def read_retry_after(value: str | None, now: float) -> float | None:
+    """Read Retry-After (RFC 9110 section 10.2.3) as seconds from now; None where there is none.
+
+    :param value: the header's value: a number of seconds or an HTTP date.
+    :param now: UTC seconds since the epoch.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if re.fullmatch(r"[0-9]{1,9}", text, re.ASCII):
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """Take out of a text whatever is, or looks like, a secret or a token.
+
+    :param text: what a server said.
+    :param secrets: secrets that are known, taken out as they are and as they look percent-encoded.
+    """
+    for secret in secrets:
+        for form in {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}:
+            if form:
+                text = text.replace(form, "***")
+    return _CREDENTIALS.sub(r"\1***", _SECRET_FIELD.sub(r"\1***", text))
+
+
+def _named(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9._:/+-]{1,20}", value):
+        return repr(value)
+    return f"that is no name (a {type(value).__name__})"

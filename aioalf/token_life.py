@@ -1,0 +1,87 @@
+"""When a token is handed out, when it is renewed, and how long to wait after what did not help.
+
+Pure: no I/O, no state beyond the values given.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+
+from .clock import Clock
+from .token import Token
+
+__all__ = ("HeldToken", "backoff")
+
+_FIRST_WAIT = 1.0  # seconds
+_LONGEST_WAIT = 30.0  # seconds
+_LONGEST_RETRY_AFTER = 60.0  # seconds; a server may ask for more, callers cannot wait that long
+
+# A short token gets short margins, or it would be "expired" all its life.
+_EXPIRY_SHARE = 0.1
+_RENEWAL_SHARE = 0.25
+
+
+def backoff(failures: int, retry_after: float | None = None) -> float:
+    """Seconds to wait after so many failures in a row: 1 s doubling to 30 s, with jitter.
+
+    :param failures: how many there were, from 1.
+    :param retry_after: the seconds the server asked for, honoured up to a minute.
+    """
+    if retry_after is not None:
+        return min(retry_after, _LONGEST_RETRY_AFTER)
+    longest: float = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(failures - 1, 10))
+    return longest * random.uniform(0.75, 1.0)
+
+
+class HeldToken:
+    """A token, and the moments on two clocks at which it is to be renewed and to be given up.
+
+    At first it is `calm`: handed out with no further thought. Then it is `due`: handed out while it is
+    renewed. In the end it is not `usable` any more. Each moment exists on the monotonic clock and on the
+    wall clock, and whichever comes first counts: a suspended machine stops the one, a stepped clock
+    moves the other.
+
+    :param token: the token.
+    :param clock: the clocks, read now.
+    :param expiry_margin: seconds before its expiry at which it is no longer handed out; at most a tenth
+        of its life.
+    :param renewal_margin: seconds before that at which it is renewed ahead; at most a quarter of its
+        life. 0 where it is never renewed ahead.
+    """
+
+    __slots__ = ("_due", "_due_wall", "_quick", "_usable_until", "_usable_until_wall", "token")
+
+    def __init__(
+        self, token: Token, clock: Clock, expiry_margin: float, renewal_margin: float
+    ) -> None:
+        self.token = token
+        self._quick = True
+        if token.expires_at is None:
+            self._due = self._due_wall = self._usable_until = self._usable_until_wall = math.inf
+            return
+        now, wall = clock.monotonic(), clock.time()
+        left = token.expires_at - wall
+        lifetime = left if token.expires_in is None else token.expires_in
+        # A clock stepped back since the token was given cannot make it live longer than it was given for.
+        left = min(left, lifetime)
+        left -= min(expiry_margin, max(lifetime, 0.0) * _EXPIRY_SHARE)
+        ahead = min(renewal_margin, max(lifetime, 0.0) * _RENEWAL_SHARE)
+        self._usable_until, self._usable_until_wall = now + left, wall + left
+        self._due, self._due_wall = now + left - ahead, wall + left - ahead
+
+    def usable(self, clock: Clock) -> bool:
+        """Whether it may still be handed out."""
+        return clock.monotonic() < self._usable_until and clock.time() < self._usable_until_wall
+
+    def due(self, clock: Clock) -> bool:
+        """Whether it is time to renew it."""
+        return clock.monotonic() >= self._due or clock.time() >= self._due_wall
+
+    def calm(self, clock: Clock) -> bool:
+        """Whether it may be handed out with no further thought."""
+        return self._quick and clock.monotonic() < self._due and clock.time() < self._due_wall
+
+    def think_each_time(self) -> None:
+        """Never be `calm`: there is more to look at than the clock."""
+        self._quick = False

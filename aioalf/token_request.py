@@ -1,0 +1,252 @@
+"""The one POST to the token endpoint, behind its fences, and `TokenErrorResponse`.
+
+A token request has a session of its own, so that the caller's traffic cannot starve a renewal (a pool
+whose every slot waits on a 401 would deadlock) and nothing of the caller's session defaults leaks into
+it: no cookies, no netrc, no middlewares. It follows no redirect and reads at most 1 MiB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiohttp import (
+    ClientConnectionError,
+    ClientError,
+    ClientPayloadError,
+    ClientResponse,
+    ClientSession,
+    ClientSSLError,
+    ClientTimeout,
+    DummyCookieJar,
+    RequestInfo,
+    hdrs,
+)
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from .clock import Clock
+from .errors import TokenError
+from .sessions import OwnedSession
+from .token_endpoint import read_retry_after
+from .token_life import backoff
+
+__all__ = ("TokenEndpointClient", "TokenErrorResponse", "shown_url")
+
+logger = logging.getLogger(__name__)
+
+_BODY_LIMIT = 2**20  # bytes, after decompression
+_TIMEOUT = ClientTimeout(total=30)
+_PASSING_STATUSES = frozenset({429, 502, 503, 504})
+# What `http_options` may not replace: the credentials, the form and the fences.
+_FENCED = frozenset(
+    "method str_or_url url params data json auth cookies allow_redirects max_redirects"
+    " raise_for_status read_until_eof auto_decompress middlewares self".split()
+)
+_OWN_HEADERS = frozenset({"authorization", "accept", "content-type", "content-length", "cookie"})
+
+
+class TokenErrorResponse(ClientResponse):
+    """An error answer of the token endpoint, as `aioalf.Client.request` returns it.
+
+    A class of its own, so that ``isinstance`` tells it from an answer of the resource. It is read
+    already, its connection is given back, and whoever waited for the token gets the same object: it may
+    be read and released any number of times. Its `request_info` holds no credentials.
+    """
+
+    @classmethod
+    def of(cls, response: ClientResponse, body: bytes) -> TokenErrorResponse:
+        """Turn a response whose body has been read into one of this class.
+
+        There is no public way to build a `ClientResponse`, and its constructor has changed between
+        versions of aiohttp; its class may be changed in all of them.
+        """
+        response._body = body
+        response.__class__ = cls
+        assert isinstance(response, cls)
+        return response
+
+    @property
+    def request_info(self) -> RequestInfo:
+        info = super().request_info
+        headers = CIMultiDict(info.headers)
+        headers.popall(hdrs.AUTHORIZATION, None)
+        headers.popall(hdrs.PROXY_AUTHORIZATION, None)
+        return RequestInfo(info.url, info.method, CIMultiDictProxy(headers), info.real_url)
+
+    async def read(self) -> bytes:
+        assert self._body is not None
+        return self._body
+
+
+class TokenEndpointClient:
+    """Sends token requests.
+
+    :param session: a session to send them with, borrowed; None for one of its own.
+    :param http_options: keywords of ``ClientSession.request`` for every token request.
+    :param retries: how often a request that failed for a passing reason is repeated.
+    :param clock: the clocks and the sleep.
+    :raises TypeError: `http_options` holds a keyword that aiohttp does not have.
+    """
+
+    def __init__(
+        self,
+        session: ClientSession | None,
+        http_options: Mapping[str, Any] | None,
+        retries: int,
+        clock: Clock,
+    ) -> None:
+        #: Whether the session of its own is kept open between requests; somebody must then `close`.
+        self.keep_open = False
+        self._borrowed = session
+        self._own = OwnedSession(_bare_session)
+        self._options, self._headers = _checked(http_options or {})
+        self._retries = retries
+        self._clock = clock
+
+    async def post(
+        self, url: str | URL, headers: Mapping[str, str], form: Mapping[str, Any]
+    ) -> tuple[ClientResponse, bytes]:
+        """Send one token request, again after a passing failure, and read the answer whole.
+
+        :return: the response, its connection given back, and its body; any status but a redirect.
+        :raises TokenError: there is no answer, a redirect, or one that is too long or cut short.
+        """
+        endpoint = _checked_url(url)
+        failures = 0
+        while True:
+            retry_after = None
+            try:
+                response, body = await self._post_once(endpoint, headers, form)
+            except ClientConnectionError as error:
+                if failures >= self._retries or isinstance(error, ClientSSLError):
+                    raise _explained(error, endpoint) from error
+            except TokenError:
+                raise
+            except (ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
+                raise _explained(error, endpoint) from error
+            else:
+                if failures >= self._retries or response.status not in _PASSING_STATUSES:
+                    return response, body
+                retry_after = read_retry_after(
+                    response.headers.get(hdrs.RETRY_AFTER), self._clock.time()
+                )
+            failures += 1
+            wait = backoff(failures, retry_after)
+            logger.info("The token request failed and is repeated in %.1f s.", wait)
+            await self._clock.sleep(wait)
+
+    async def _post_once(
+        self, url: URL, headers: Mapping[str, str], form: Mapping[str, Any]
+    ) -> tuple[ClientResponse, bytes]:
+        session = self._borrowed if self._borrowed is not None else self._own.get()
+        sent: CIMultiDict[str] = CIMultiDict(self._headers)
+        sent[hdrs.ACCEPT] = "application/json"
+        sent.update(headers)
+        try:
+            async with session.post(
+                url,
+                **{"timeout": _TIMEOUT, **self._options},
+                data=dict(form),
+                headers=sent,
+                allow_redirects=False,
+                raise_for_status=False,
+                middlewares=(),
+            ) as response:
+                if 300 <= response.status < 400:
+                    target = response.headers.get(hdrs.LOCATION, "nowhere")
+                    raise TokenError(
+                        f"The token endpoint {shown_url(url)} answered {response.status} and points to"
+                        f" {shown_url(target)}: a token request follows no redirect, nothing was sent"
+                        " there. Is it the right URL?"
+                    )
+                return response, await _read(response, url)
+        finally:
+            if self._borrowed is None and not self.keep_open:
+                await self._own.close()
+
+    async def close(self) -> None:
+        """Close the session of its own; a borrowed one stays open."""
+        await self._own.close()
+
+
+def _bare_session() -> ClientSession:
+    return ClientSession(cookie_jar=DummyCookieJar())
+
+
+async def _read(response: ClientResponse, url: URL) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > _BODY_LIMIT:
+            response.close()
+            raise TokenError(
+                f"The token endpoint {shown_url(url)} answered {response.status} with more than"
+                f" {_BODY_LIMIT} bytes: that is no token response."
+            )
+    return bytes(body)
+
+
+def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], CIMultiDict[str]]:
+    known: Callable[..., Any] = ClientSession._request
+    parameters = inspect.signature(known).parameters if options else {}
+    for name in options:
+        if name not in parameters and name not in _FENCED:
+            raise TypeError(
+                f"http_options: {name!r} is no keyword of aiohttp.ClientSession.request."
+            )
+    fenced = sorted(_FENCED & options.keys())
+    own: CIMultiDict[str] = CIMultiDict(options.get("headers") or ())
+    fenced += sorted({name for name in own if name.lower() in _OWN_HEADERS})
+    if fenced:
+        logger.warning(
+            "http_options cannot replace what a token request is made of; left out: %s.",
+            ", ".join(fenced),
+        )
+    for name in _OWN_HEADERS:
+        own.popall(name, None)
+    return {k: v for k, v in options.items() if k not in _FENCED and k != "headers"}, own
+
+
+def _checked_url(url: str | URL) -> URL:
+    try:
+        endpoint = URL(url)
+    except (TypeError, ValueError) as error:
+        raise TokenError("The token endpoint is not a URL.") from error
+    if endpoint.scheme not in ("http", "https") or not endpoint.host:
+        raise TokenError(
+            f"The token endpoint {shown_url(endpoint)} is not an absolute http or https URL."
+        )
+    if endpoint.user is not None or endpoint.password is not None:
+        raise TokenError(
+            f"The token endpoint {shown_url(endpoint)} holds credentials in its URL: pass them as"
+            " client_id and client_secret."
+        )
+    return endpoint
+
+
+def _explained(error: BaseException, url: URL) -> TokenError:
+    where = shown_url(url)
+    if isinstance(error, asyncio.TimeoutError):
+        return TokenError(f"The token endpoint {where} did not answer in time.")
+    if isinstance(error, ClientSSLError):
+        return TokenError(f"No TLS connection to the token endpoint {where}: {error}")
+    if isinstance(error, ClientPayloadError):
+        return TokenError(f"The answer of the token endpoint {where} is cut short or unreadable.")
+    if isinstance(error, ClientConnectionError):
+        return TokenError(f"No answer from the token endpoint {where}: {error}")
+    return TokenError(f"The token request to {where} failed ({type(error).__name__}).")
+
+
+def shown_url(url: str | URL) -> str:
+    """A URL as far as it may be shown: without user, password, query and fragment."""
+    try:
+        return str(URL(url).with_user(None).with_query(None).with_fragment(None))
+    except (TypeError, ValueError):
+        try:
+            return str(URL(url).with_query(None).with_fragment(None))
+        except (TypeError, ValueError):
+            return "(not a URL)"

@@ -1,0 +1,101 @@
+"""What a 401 is answered with: the rules that `Client` and `OAuth2Middleware` share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from aiohttp import ClientError, ClientResponse, hdrs
+from yarl import URL
+
+__all__ = (
+    "UNAUTHORIZED",
+    "Origin",
+    "carried",
+    "drain",
+    "log_kept_401",
+    "origin_of",
+    "origins_of",
+)
+
+logger = logging.getLogger(__name__)
+
+UNAUTHORIZED = 401
+
+_DRAIN_LIMIT = 2**20  # bytes
+_DRAIN_TIME = 1.0  # seconds
+
+#: Scheme, host and port; the scheme is that of HTTP for a websocket too.
+Origin = tuple[str, "str | None", "int | None"]
+
+_HTTP_SCHEME = {"ws": "http", "wss": "https"}
+
+
+def origin_of(url: URL) -> Origin:
+    """The origin of a URL (RFC 6454), comparable: lower case, with the port made explicit."""
+    return _HTTP_SCHEME.get(url.scheme, url.scheme), url.host, url.port
+
+
+def origins_of(urls: str | URL | Iterable[str | URL]) -> frozenset[Origin]:
+    """The origins that a caller names.
+
+    :raises ValueError: one of them is not an absolute http or https URL, or there is none.
+    """
+    origins = set()
+    for url in [urls] if isinstance(urls, (str, URL)) else urls:
+        origin = origin_of(URL(url))
+        if origin[0] not in ("http", "https") or not origin[1]:
+            raise ValueError(
+                f"origins: {str(url)!r} is no origin such as 'https://api.example.com'."
+            )
+        origins.add(origin)
+    if not origins:
+        raise ValueError("origins: name at least one, such as 'https://api.example.com'.")
+    return frozenset(origins)
+
+
+def carried(response: ClientResponse, authorization: str) -> bool:
+    """Whether the request that this response answers carried the token.
+
+    It did not after a redirect to another origin, where aiohttp leaves it out; a 401 from there says
+    nothing about the token.
+    """
+    return response.request_info.headers.get(hdrs.AUTHORIZATION) == authorization
+
+
+def log_kept_401(method: str) -> None:
+    """Say why a request answered 401 was not sent again."""
+    logger.warning(
+        "A %s request was answered 401 and cannot be sent again: its body can be read only once."
+        " The 401 is returned, and the next request has a new token.",
+        method,
+    )
+
+
+async def drain(response: ClientResponse) -> None:
+    """Read the rest of a response that nobody will read, and give its connection back.
+
+    A response that is not released holds a place in the pool, and one released unread costs its
+    connection. So a bounded amount is read, in bytes and in time; what is longer is closed.
+    """
+    try:
+        if not response.content.is_eof():
+            await asyncio.wait_for(_read_on(response), _DRAIN_TIME)
+    except (ClientError, asyncio.TimeoutError, OSError):
+        pass
+    except asyncio.CancelledError:
+        response.close()
+        raise
+    if response.content.is_eof():
+        response.release()
+    else:
+        response.close()
+    # A body that was still being sent has been cut off; it must have stopped before it is sent again.
+    await response.wait_for_close()
+
+
+async def _read_on(response: ClientResponse) -> None:
+    read = 0
+    while read <= _DRAIN_LIMIT and (chunk := await response.content.readany()):
+        read += len(chunk)

@@ -1,0 +1,86 @@
+"""Packaging: metadata and extras. Tools are configured in pyproject.toml and tox.ini."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+ROOT = Path(__file__).parent
+
+
+def version() -> str:
+    """The version, read as text: importing the package would need aiohttp at build time."""
+    source = (ROOT / "aioalf" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "([^"]+)"$', source, re.MULTILINE)
+    if found is None:
+        raise RuntimeError('aioalf/__init__.py holds no line of the form __version__ = "..."')
+    return found.group(1)
+
+
+# Each is imported by the one module that needs it; see the extras' rows in README.rst.
+EXTRAS = {
+    "file": ["filelock>=3.16", "platformdirs>=4"],
+    "keyring": ["keyring>=25"],
+    "redis": ["redis>=5"],
+}
+OPTIONAL = [requirement for extra in EXTRAS.values() for requirement in extra]
+
+setup(
+    name="aio-alf",
+    version=version(),
+    description="An OAuth 2 client for aiohttp",
+    long_description=(ROOT / "README.rst").read_text(encoding="utf-8"),
+    long_description_content_type="text/x-rst",
+    author="aio-alf contributors",
+    license_expression="MIT",
+    license_files=["LICENSE"],
+    keywords=(
+        "oauth oauth2 client client_credentials implicit aiohttp asyncio bearer token oauth2-client"
+    ),
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Framework :: AsyncIO",
+        "Framework :: aiohttp",
+        "Intended Audience :: Developers",
+        "Natural Language :: English",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Internet :: WWW/HTTP",
+        "Topic :: Security",
+        "Typing :: Typed",
+    ],
+    packages=["aioalf"],
+    package_data={"aioalf": ["py.typed", "*.html"]},
+    zip_safe=False,
+    python_requires=">=3.10",
+    install_requires=["aiohttp>=3.13,<5"],
+    extras_require={
+        **EXTRAS,
+        "test": [
+            *OPTIONAL,
+            # django-oauth-toolkit is the third-party authorization server of the tests; it runs
+            # on oauthlib, whose next major release it does not know yet.
+            "blockbuster>=1.5",
+            "django-oauth-toolkit>=3",
+            "docutils>=0.21",
+            "hypothesis>=6.100",
+            "oauthlib<4",
+            "playwright>=1.49",
+            "pytest>=8.4",
+            "pytest-asyncio>=1.1",
+            "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
+            "setuptools>=77",
+            "trustme>=1.2",
+        ],
+        # The linters' verdicts change between releases: their minor version is held.
+        "lint": ["mypy~=2.4", "ruff~=0.17.0", "types-docutils", "types-setuptools"],
+    },
+)
