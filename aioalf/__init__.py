@@ -8,6 +8,11 @@ Four nouns: a `Client` sends requests and owns a `TokenManager`, which always ha
 a `TokenStorage` may keep beyond the life of the process.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from .client import Client
 from .client_auth import (
     ClientAuth,
@@ -25,6 +30,16 @@ from .storage import TokenStorage
 from .token import Token
 from .token_request import TokenErrorResponse
 
+if TYPE_CHECKING:
+    from .file_storage import FileTokenStorage
+    from .implicit_manager import (
+        OAuthImplicitTokenManager,
+        OAuthImplictTokenManager,
+        use_implicit_flow,
+    )
+    from .keyring_storage import KeyringTokenStorage
+    from .redis_storage import RedisTokenStorage
+
 __version__ = "0.5.0"
 
 __all__ = (
@@ -35,9 +50,14 @@ __all__ = (
     "ClientSecretBasicRaw",
     "ClientSecretPost",
     "Clock",
+    "FileTokenStorage",
     "HTTPRequest",
+    "KeyringTokenStorage",
     "NoClientAuth",
     "OAuth2Middleware",
+    "OAuthImplicitTokenManager",
+    "OAuthImplictTokenManager",
+    "RedisTokenStorage",
     "Token",
     "TokenError",
     "TokenErrorResponse",
@@ -45,4 +65,27 @@ __all__ = (
     "TokenManager",
     "TokenStorage",
     "TokenStorageError",
+    "use_implicit_flow",
 )
+
+# Imported when they are asked for: most programs need none of them.
+_LATER = {
+    "FileTokenStorage": "file_storage",
+    "KeyringTokenStorage": "keyring_storage",
+    "OAuthImplicitTokenManager": "implicit_manager",
+    "OAuthImplictTokenManager": "implicit_manager",
+    "RedisTokenStorage": "redis_storage",
+    "use_implicit_flow": "implicit_manager",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f".{_LATER[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

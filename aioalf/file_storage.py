@@ -1,0 +1,169 @@
+"""`FileTokenStorage`: tokens in a file, shared by processes. Needs ``aio-alf[file]``."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import hashlib
+import os
+import random
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from .clock import Clock
+from .errors import TokenStorageError
+from .storage import Lease, TokenStorage
+from .token_file import TokenFile, Unusable
+
+__all__ = ("FileTokenStorage",)
+
+_INSTALL = 'FileTokenStorage needs more: pip install "aio-alf[file]"'
+_CLOCK = Clock()
+_POLL = 0.05  # seconds between two attempts at a lock that another holds
+
+_T = TypeVar("_T")
+
+
+class FileTokenStorage(TokenStorage):
+    """Keeps tokens in one JSON file that any number of processes and clients may share.
+
+    The file is readable by its owner only and replaced atomically; a directory that has to be made
+    is closed to others too. A file that is a symbolic link, belongs to somebody else or was not
+    written by this class is never used nor overwritten: `load` then logs one warning and gives
+    None, `save` raises. A file of this class that has been damaged is moved aside.
+
+    Renewal is locked per slot, by a lock file beside the token file that stays there, empty. The
+    operating system ends the lock with the process that holds it, however that ends. All file
+    access is done in threads; a call that is cancelled before it has written does not write any
+    more.
+
+    :param path: the file; a ``~`` is expanded. By default ``tokens.json`` in the user's state
+        directory for ``aio-alf``.
+    :param clock: tells which tokens have expired, and waits for locks.
+    :raises TokenStorageError: a package is missing; the message says how to install it.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, *, clock: Clock = _CLOCK
+    ) -> None:
+        try:
+            import filelock  # noqa: F401
+
+            if path is None:
+                import platformdirs
+
+                path = platformdirs.user_state_path("aio-alf") / "tokens.json"
+        except ImportError as error:
+            raise TokenStorageError(_INSTALL) from error
+        # Absolute from here on: a later chdir does not make it another file.
+        self._file = TokenFile(Path(path).expanduser().absolute(), clock)
+        self._clock = clock
+        self._key = "default"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {str(self.path)!r}>"
+
+    @property
+    def path(self) -> Path:
+        """The file, as an absolute path."""
+        return self._file.path
+
+    def for_key(self, key: str) -> FileTokenStorage:
+        """The slot of one binding, in the same file. See `TokenStorage.for_key`."""
+        slot = copy.copy(self)
+        # A key names a lock file, too.
+        plain = key.isascii() and key.isalnum()
+        slot._key = key if plain else hashlib.sha256(key.encode()).hexdigest()
+        return slot
+
+    async def save(self, token: str) -> None:
+        """Keep this line; expired tokens of other slots are dropped on the way.
+
+        :param token: one line of text.
+        :raises TokenStorageError: the file is not one of ours, or cannot be written.
+        """
+        await self._in_thread(lambda abandoned: self._file.update(self._key, token, abandoned))
+
+    async def load(self) -> str | None:
+        """The line of this slot; None, with a warning in the log, where the file cannot be used."""
+        return await self._in_thread(lambda abandoned: self._file.load(self._key))
+
+    async def clean(self) -> None:
+        """Forget the line of this slot. A file that is not one of ours is left alone.
+
+        :raises TokenStorageError: the file cannot be written.
+        """
+        await self._in_thread(lambda abandoned: self._file.update(self._key, None, abandoned))
+
+    def lock(self) -> AbstractAsyncContextManager[Lease | None]:
+        """The lock of this slot, among all tasks, threads and processes that use the same file.
+
+        It cannot be lost while it is held, so there is no `Lease`: the context manager gives None.
+
+        :raises TokenStorageError: on entry, where the lock file cannot be had.
+        """
+        return self._lock()
+
+    @asynccontextmanager
+    async def _lock(self) -> AsyncIterator[None]:
+        hold = _Hold(self._file, self._key[:16])
+        try:
+            while not await self._in_thread(lambda abandoned: hold.attempt()):
+                await self._clock.sleep(random.uniform(_POLL / 2, _POLL))
+            yield
+        finally:
+            # Not on the loop's thread, and not to be stopped by a second cancellation. An attempt
+            # that a cancelled caller left behind in its thread is waited for by the release.
+            try:
+                released = asyncio.get_running_loop().run_in_executor(None, hold.release)
+            except RuntimeError:  # the loop's threads are gone already: it is being closed
+                hold.release()
+            else:
+                await asyncio.shield(released)
+
+    async def _in_thread(self, work: Callable[[threading.Event], _T]) -> _T:
+        abandoned = threading.Event()
+        try:
+            return await asyncio.to_thread(work, abandoned)
+        except Unusable as error:
+            raise TokenStorageError(f"The token file {str(self.path)!r} {error}") from error
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise TokenStorageError(
+                f"The token file {str(self.path)!r}, or its lock, cannot be used: {reason}"
+            ) from error
+        finally:
+            abandoned.set()
+
+
+class _Hold:
+    """One holding of a file lock, by attempts and a release that may each run in any thread."""
+
+    def __init__(self, file: TokenFile, name: str) -> None:
+        self._file = file
+        self._lock = file.lock_file(name)
+        self._mutex = threading.Lock()
+        self._over = False
+
+    def attempt(self) -> bool:
+        """Take the lock unless somebody has it; never waits. After `release`, takes nothing."""
+        import filelock
+
+        with self._mutex:
+            if self._over:
+                return False
+            self._file.make_directory()
+            try:
+                self._lock.acquire(blocking=False)
+            except filelock.Timeout:
+                return False
+            return True
+
+    def release(self) -> None:
+        """Let the lock go, if it was taken."""
+        with self._mutex:
+            self._over = True
+            self._lock.release()

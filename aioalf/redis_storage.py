@@ -1,0 +1,289 @@
+"""`RedisTokenStorage`: tokens shared by many machines. Needs ``aio-alf[redis]``."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import math
+import random
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .clock import Clock
+from .errors import TokenStorageError
+from .storage import Lease, TokenStorage, useful_until
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+__all__ = ("RedisTokenStorage",)
+
+_LOG = logging.getLogger(__name__)
+_INSTALL = 'RedisTokenStorage needs more: pip install "aio-alf[redis]"'
+_CLOCK = Clock()
+_POLL = 0.1  # seconds between two attempts at a lock that another holds
+_EXPIRED_FOR = 60.0  # seconds after its expiry for which a token is kept: clocks differ
+_LONGEST = 10 * 366 * 86400.0  # seconds; Redis refuses an expiry that is absurdly far away
+
+# Says yes to the owner, too: a command whose answer was lost is sent again by the redis package.
+_ACQUIRE = """
+if redis.call('set', KEYS[1], ARGV[1], 'nx', 'px', ARGV[2]) then return 1 end
+if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end
+return 0
+"""
+_EXTEND = """
+if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end
+return 0
+"""
+_RELEASE = """
+if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end
+return 0
+"""
+
+
+class RedisTokenStorage(TokenStorage):
+    """Keeps tokens in Redis, where any number of processes on any number of machines share them.
+
+    A token without a refresh token leaves Redis a minute after it has expired. Tokens are stored as
+    they are: whoever may read these keys may use them.
+
+    :param redis: a ``redis.asyncio`` client, which is borrowed and never closed here; or the URL of
+        a server (``redis://``, ``rediss://``, ``unix://``), to which connections are opened when
+        needed, for each event loop its own, and closed by `close`.
+    :param prefix: what the keys in Redis begin with.
+    :param lease: seconds for which a holder of the lock that has died keeps others waiting.
+    :param clock: judges the lease and the expiry, and waits.
+    :raises TokenStorageError: the package is missing; the message says how to install it.
+    :raises ValueError: the URL is none, or the lease is not positive.
+    :raises TypeError: the client is not one for asyncio.
+    """
+
+    def __init__(
+        self,
+        redis: Redis | str,
+        *,
+        prefix: str = "aio-alf:",
+        lease: float = 10.0,
+        clock: Clock = _CLOCK,
+    ) -> None:
+        try:
+            import redis as package
+        except ImportError as error:
+            raise TokenStorageError(_INSTALL) from error
+        given: object = redis
+        if isinstance(given, package.Redis):
+            raise TypeError("RedisTokenStorage needs a client of redis.asyncio")
+        if not 0.001 <= lease < math.inf:
+            raise ValueError("The lease must be a positive number of seconds")
+        self._connections = _Connections(redis)
+        self._prefix = prefix
+        self._key = "default"
+        self._lease = lease
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        # Without the URL: it may hold a password.
+        return f"<{type(self).__name__} {self._prefix + self._key!r}>"
+
+    def for_key(self, key: str) -> RedisTokenStorage:
+        """The slot of one binding, over the same connections. See `TokenStorage.for_key`."""
+        slot = copy.copy(self)
+        slot._key = key
+        return slot
+
+    async def save(self, token: str) -> None:
+        """Keep this line; where it cannot be renewed by a refresh token, until it has expired.
+
+        :param token: one line of text.
+        :raises TokenStorageError: Redis failed.
+        """
+        milliseconds: int | None = None
+        until = useful_until(token)
+        if until is not None:
+            seconds = until + _EXPIRED_FOR - self._clock.time()
+            milliseconds = max(1, int(min(seconds, _LONGEST) * 1000))
+        with _explained("save"):
+            await self._redis.set(self._prefix + self._key, token, px=milliseconds)
+
+    async def load(self) -> str | None:
+        """The line that was saved last; None where there is none, or it has expired.
+
+        :raises TokenStorageError: Redis failed.
+        """
+        with _explained("load"):
+            line = await self._redis.get(self._prefix + self._key)
+        # A client may have been told to decode what it reads.
+        return line.decode(errors="replace") if isinstance(line, bytes) else line
+
+    async def clean(self) -> None:
+        """Forget the line.
+
+        :raises TokenStorageError: Redis failed.
+        """
+        with _explained("clean"):
+            await self._redis.delete(self._prefix + self._key)
+
+    def lock(self) -> AbstractAsyncContextManager[Lease | None]:
+        """The lock of this slot, among all that share the server and the prefix.
+
+        It is held by a lease, extended in the background for as long as it is held. `Lease.lost` is
+        true once it may have ended: Redis could not be reached in time, or forgot it.
+
+        :raises TokenStorageError: on entry, where Redis failed.
+        """
+        return self._lock()
+
+    async def close(self) -> None:
+        """Close the connections that were opened in the running loop for a URL, for all slots.
+
+        A later call opens new ones. A client that was handed in stays open.
+        """
+        await self._connections.close()
+
+    @property
+    def _redis(self) -> Any:
+        # Any: the package types most answers as "this, or an awaitable of this".
+        return self._connections.client()
+
+    @asynccontextmanager
+    async def _lock(self) -> AsyncIterator[_Lease]:
+        lease = _Lease(self._lease, self._clock)
+        owner = secrets.token_hex(16)
+        extension: asyncio.Task[None] | None = None
+        try:
+            with _explained("lock"):
+                while not await self._hold(_ACQUIRE, owner, lease):
+                    await self._clock.sleep(random.uniform(_POLL / 2, _POLL))
+            extension = asyncio.create_task(self._keep_extended(owner, lease))
+            yield lease
+        finally:
+            # Also where the wait was cancelled: Redis may have given the lock to nobody, then. A
+            # task of its own, so that a cancellation does not have to wait for Redis.
+            lease.end()
+            release = self._connections.in_background(self._release(owner, extension))
+            if extension is not None:
+                await asyncio.shield(release)
+
+    async def _hold(self, script: str, owner: str, lease: _Lease) -> bool:
+        # From before the command is sent: the lease at the server ends no sooner than this one.
+        begun = lease.now()
+        if not await self._eval(script, owner, int(self._lease * 1000)):
+            return False
+        lease.begin(begun)
+        return True
+
+    async def _eval(self, script: str, *arguments: str | int) -> Any:
+        return await self._redis.eval(script, 1, f"{self._prefix}{self._key}:lock", *arguments)
+
+    async def _keep_extended(self, owner: str, lease: _Lease) -> None:
+        pause = self._lease / 3
+        while not lease.lost:
+            await self._clock.sleep(pause)
+            pause = self._lease / 3
+            try:
+                if not await asyncio.wait_for(self._hold(_EXTEND, owner, lease), pause):
+                    lease.end()
+            except Exception:
+                pause = self._lease / 10  # again soon, until the lease has run out
+
+    async def _release(self, owner: str, extension: asyncio.Task[None] | None) -> None:
+        if extension is not None:
+            extension.cancel()
+            await asyncio.wait([extension])
+        try:
+            await asyncio.wait_for(self._eval(_RELEASE, owner), self._lease)
+        except Exception as error:
+            _LOG.log(
+                # Where the lock was not had, `lock` has said why.
+                logging.WARNING if extension is not None else logging.DEBUG,
+                "A lock in Redis could not be released (%s); it ends by itself in %s seconds.",
+                type(error).__name__,
+                self._lease,
+            )
+
+
+class _Lease:
+    """A lease that ends by itself, `seconds` after it was begun or extended last."""
+
+    def __init__(self, seconds: float, clock: Clock) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._begun = (0.0, 0.0)
+        self._over = False
+
+    def now(self) -> tuple[float, float]:
+        # Both clocks: the monotonic one may stand still while the machine sleeps.
+        return self._clock.monotonic(), self._clock.time()
+
+    def begin(self, begun: tuple[float, float]) -> None:
+        self._begun = begun
+
+    def end(self) -> None:
+        self._over = True
+
+    @property
+    def lost(self) -> bool:
+        passed = (now - then for now, then in zip(self.now(), self._begun, strict=True))
+        return self._over or max(passed) >= self._seconds
+
+
+class _Connections:
+    """The one client that was handed in, or one for each event loop; shared by all slots."""
+
+    def __init__(self, redis: Redis | str) -> None:
+        self._borrowed = None if isinstance(redis, str) else redis
+        self._open = _opener(redis) if isinstance(redis, str) else None
+        self._opened: dict[asyncio.AbstractEventLoop, Redis] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def client(self) -> Redis:
+        if self._open is None:
+            assert self._borrowed is not None
+            return self._borrowed
+        loop = asyncio.get_running_loop()
+        if loop not in self._opened:
+            for other in [other for other in self._opened if other.is_closed()]:
+                del self._opened[other]
+            self._opened[loop] = self._open()
+        return self._opened[loop]
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)  # the loop alone would let it be collected
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        loop = asyncio.get_running_loop()
+        if tasks := [task for task in self._tasks if task.get_loop() is loop]:
+            await asyncio.wait(tasks)
+        if client := self._opened.pop(loop, None):
+            await client.aclose()
+
+
+def _opener(url: str) -> Callable[[], Redis]:
+    from redis.asyncio import Redis
+
+    try:
+        Redis.from_url(url)
+    except ValueError:
+        # Without the cause, and the URL: they may hold a password.
+        raise ValueError("Not a Redis URL (redis://, rediss:// or unix://)") from None
+    return lambda: Redis.from_url(url)
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    from redis import RedisError, ResponseError
+
+    try:
+        yield
+    except ResponseError as error:
+        # Without the cause: a server may repeat the command, and with it the token or a password.
+        text = f"Redis refused to {what} a token ({type(error).__name__})"
+        raise TokenStorageError(text) from None
+    except (RedisError, OSError) as error:
+        raise TokenStorageError(f"Redis cannot be used ({type(error).__name__})") from error
