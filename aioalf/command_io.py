@@ -1,0 +1,157 @@
+"""What the commands read and write besides HTTP: the body, the secret, the output; how they fail."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from .token_endpoint import redact
+
+__all__ = (
+    "ExitStatus",
+    "Failure",
+    "Output",
+    "ask_secret",
+    "given_secret",
+    "one_line",
+    "read_body",
+)
+
+
+class ExitStatus:
+    """Exit statuses: curl's where curl has one, the shell's for what a signal would have ended."""
+
+    NO_TOKEN = 1
+    USAGE = 2
+    NO_ANSWER = 3
+    HTTP_ERROR = 22
+    NO_OUTPUT = 23
+    INTERRUPTED = 130
+    READER_GONE = 141
+
+
+class Failure(Exception):
+    """What ends the program: an exit status, and the line that says why (empty: nothing to say)."""
+
+    def __init__(self, status: int, line: str = "") -> None:
+        super().__init__(line)
+        self.status = status
+        self.line = line
+
+
+class Output:
+    """Where an answer goes: stdout, or a file.
+
+    :param name: the file, made anew; None and ``-``: stdout.
+    :raises Failure: the file cannot be made.
+    """
+
+    def __init__(self, name: str | None) -> None:
+        self._name = name or "stdout"
+        self._own: BinaryIO | None = None
+        if name and name != "-":
+            try:
+                self._own = open(name, "wb")  # noqa: SIM115 - closed by `close`
+            except OSError as error:
+                raise self._failure(error) from error
+        self._file = self._own or sys.stdout.buffer
+
+    def write(self, data: bytes) -> None:
+        """Write, and flush: whoever reads a stream wants each event when it comes.
+
+        :raises Failure: the disk is full, or the reader went away.
+        """
+        try:
+            self._file.write(data)
+            self._file.flush()
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def close(self) -> None:
+        """Close the file; stdout stays open."""
+        if self._own is not None:
+            self._own.close()
+
+    def _failure(self, error: OSError) -> Failure:
+        if isinstance(error, BrokenPipeError):
+            return Failure(ExitStatus.READER_GONE)
+        return Failure(ExitStatus.NO_OUTPUT, f"cannot write {self._name}: {error.strerror}")
+
+
+def one_line(text: str) -> str:
+    """Make one short printable line of a text that may come from a server: no secret, no token."""
+    # A query may hold a key of the caller's or a code of the server's.
+    text = re.sub(r"\?[^\s'\")]+", "?...", redact(" ".join(text.split())))
+    text = "".join(char if char.isprintable() else "?" for char in text)
+    return text if len(text) <= 400 else text[:400] + "..."
+
+
+def read_body(args: argparse.Namespace) -> bytes | None:
+    """Read the body of the request, whole, so that it can be sent again after a 401.
+
+    :raises Failure: the file cannot be read, or what should be JSON is none.
+    """
+    text: str | None = args.data if args.json is None else args.json
+    if text is None:
+        return None
+    body = text.encode(errors="surrogateescape")
+    if text.startswith("@") or text == "-":
+        body = _read(text.removeprefix("@"), "the body")
+    if args.json is not None:
+        try:
+            json.loads(body)
+        except ValueError as error:
+            line = "--json: the body is no JSON; to send it all the same, use --data"
+            raise Failure(ExitStatus.USAGE, line) from error
+    return body
+
+
+def given_secret(args: argparse.Namespace) -> str | None:
+    """Read the client secret from the file that was named, or from the environment.
+
+    :return: the secret; None where there is neither.
+    :raises Failure: the file cannot be read, or holds something else.
+    """
+    if args.secret_file is None:
+        return os.environ.get("AIOALF_CLIENT_SECRET") or None
+    try:
+        # The line end is the editor's; and no secret ends in one.
+        secret = _read(args.secret_file, "the secret").decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        secret = ""
+    if not secret or len(secret.splitlines()) > 1:
+        line = "--secret-file: one line of text is needed, the client secret"
+        raise Failure(ExitStatus.USAGE, line)
+    return secret
+
+
+def ask_secret(args: argparse.Namespace) -> str:
+    """Ask the person at the terminal for the client secret, without showing it.
+
+    :raises Failure: there is no terminal, or no secret was typed.
+    """
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        try:
+            if secret := getpass.getpass(f"Client secret of {args.client_id}: "):
+                return secret
+        except EOFError:
+            print(file=sys.stderr)
+    raise Failure(
+        ExitStatus.USAGE,
+        "no client secret: set AIOALF_CLIENT_SECRET or give --secret-file FILE"
+        " (for a public client: --client-auth none)",
+    )
+
+
+def _read(name: str, what: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        line = f"cannot read {what} from {name}: {error.strerror}"
+        raise Failure(ExitStatus.USAGE, line) from error

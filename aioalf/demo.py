@@ -1,0 +1,312 @@
+"""`python -m aioalf demo`: the life of a token, in numbers that a real server has counted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import aiohttp
+
+from . import __version__
+from .client import Client
+from .clock import Clock
+from .command_io import one_line
+from .demo_screen import Screen
+from .errors import TokenStorageError
+from .file_storage import FileTokenStorage
+from .testing import AuthorizationServer
+from .token import fingerprint
+
+__all__ = ("run",)
+
+HOUR = 3600.0  # seconds; how long a token lives here
+TOKEN_LATENCY = 0.1  # seconds that the token endpoint takes
+CONNECTIONS = 50  # at most, of one client: both ends are in this process, and files may be scarce
+PATIENCE = 20.0  # seconds for one scene; the longest takes about one
+
+
+class LeftOutError(Exception):
+    """A scene cannot be played here; the message says what it needs."""
+
+
+class NotAsClaimedError(Exception):
+    """A scene went otherwise than it should, whatever was counted; the message says how."""
+
+
+class Stage:
+    """What the scenes play on: a server, the clock of both sides, and a client that goes through.
+
+    :param client_class: the class of the clients.
+    """
+
+    client: Client
+
+    def __init__(self, client_class: type[Client]) -> None:
+        self._client_class = client_class
+        self._moved = 0.0
+        self.clock = Clock(
+            monotonic=lambda: time.monotonic() + self._moved,
+            time=lambda: time.time() + self._moved,
+        )
+        self.server = AuthorizationServer(
+            "demo",
+            secrets.token_hex(16),
+            token_lifetime=HOUR,
+            latency=TOKEN_LATENCY,
+            time=self.clock.time,
+        )
+
+    def new_client(self) -> Client:
+        """Make a client that holds no token yet."""
+        return self._client_class(
+            self.server.client_id,
+            self.server.client_secret,
+            self.server.token_endpoint,
+            raise_token_errors=True,
+            clock=self.clock,
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+        )
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock on, so that nobody has to wait."""
+        self._moved += seconds
+
+    async def send(self, count: int, client: Client | None = None) -> None:
+        """Send so many requests at once, each from a task of its own."""
+
+        async def send_one() -> None:
+            async with (client or self.client).get(self.server.resource) as response:
+                await response.read()
+
+        await asyncio.gather(*(send_one() for _ in range(count)))
+
+    def token_in_use(self) -> str:
+        """The token that the last request carried, as the server received it."""
+        for received in reversed(self.server.log):
+            if received.kind == "resource":
+                return received.headers["Authorization"].partition(" ")[2]
+        return ""
+
+    def counts(self) -> Counts:
+        """What the server has counted so far."""
+        rejected = self.server.rejections
+        return Counts(
+            self.server.token_requests, self.server.resource_requests - rejected, rejected
+        )
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Token requests, answers 200 and answers 401 of a server."""
+
+    token_requests: int
+    answered: int
+    rejected: int
+
+    def since(self, earlier: Counts) -> Counts:
+        """What has come since then."""
+        return Counts(
+            self.token_requests - earlier.token_requests,
+            self.answered - earlier.answered,
+            self.rejected - earlier.rejected,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.token_requests:4,}{self.answered:7,}{self.rejected:7,}"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Something that happens, and what it is claimed to cost."""
+
+    name: str
+    text: str
+    play: Callable[[Stage], Awaitable[None]]
+    claimed: Counts
+
+
+async def fetched(stage: Stage) -> None:
+    """The first request asks for a token."""
+    await stage.send(1)
+
+
+async def reused(stage: Stage) -> None:
+    """Further requests carry it."""
+    await stage.send(100)
+
+
+async def renewed_ahead(stage: Stage) -> None:
+    """Near its end the token is replaced while it is still served."""
+    old = stage.token_in_use()
+    stage.pass_time(HOUR - 60)
+    await stage.send(1)
+    if stage.token_in_use() != old:
+        raise NotAsClaimedError("the request waited for the new token")
+    while (await stage.client.token_manager.get()).access_token == old:  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(TOKEN_LATENCY / 10)
+    await stage.send(99)
+
+
+async def expired(stage: Stage) -> None:
+    """After a silence the token has expired."""
+    stage.pass_time(HOUR)
+    await stage.send(1)
+
+
+async def revoked(stage: Stage) -> None:
+    """A request is answered 401 and sent again with a new token."""
+    stage.server.revoke_all()
+    await stage.send(1)
+
+
+async def cold_start(stage: Stage) -> None:
+    """A thousand tasks start with no token."""
+    async with stage.new_client() as client:
+        await stage.send(1000, client)
+
+
+async def mass_revocation(stage: Stage) -> None:
+    """The token of a thousand requests is revoked, on a server that has one valid token at a time."""
+    stage.server.single_valid = True
+    stage.server.revoke_all()
+    await stage.send(1000)
+    stage.server.single_valid = False
+
+
+async def caller_leaves(stage: Stage) -> None:
+    """The only one who waits for a token is cancelled; the token comes all the same."""
+    asked = stage.server.token_requests
+    async with stage.new_client() as client:
+        caller = asyncio.create_task(stage.send(1, client))
+        while stage.server.token_requests == asked:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(TOKEN_LATENCY / 10)
+        caller.cancel()
+        await asyncio.wait([caller])
+        await stage.send(1, client)
+
+
+async def kept_in_file(stage: Stage) -> None:
+    """Two processes, one after the other, share a token through a file."""
+    directory = await asyncio.to_thread(tempfile.mkdtemp)
+    try:
+        file = os.path.join(directory, "tokens.json")
+        try:
+            FileTokenStorage(file)
+        except TokenStorageError as error:
+            raise LeftOutError(str(error)) from error
+        for _ in range(2):
+            await _request_in_a_process(stage.server, file)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+async def _request_in_a_process(server: AuthorizationServer, file: str) -> None:
+    arguments = ["request", "GET", server.resource, "--fail", "--storage", file]
+    arguments += ["--token-endpoint", server.token_endpoint, "--client-id", server.client_id]
+    # This very package, wherever it was imported from.
+    path = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", __package__, *arguments),
+        env={
+            **os.environ,
+            "AIOALF_CLIENT_SECRET": server.client_secret,
+            "PYTHONPATH": os.pathsep.join(filter(None, path)),
+        },
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise NotAsClaimedError(
+            f"exit status {process.returncode}: {said.decode(errors='replace')}"
+        )
+
+
+SCENES = (
+    Scene("fetched", "the first request asks for a token", fetched, Counts(1, 1, 0)),
+    Scene("reused", "100 requests share it", reused, Counts(0, 100, 0)),
+    Scene("renewed ahead", "near its end, and nobody waits", renewed_ahead, Counts(1, 100, 0)),
+    Scene("expired", "an hour of silence, then a request", expired, Counts(1, 1, 0)),
+    Scene("revoked", "401, a new token, sent once more", revoked, Counts(1, 1, 1)),
+    Scene("cold start", "1,000 tasks and no token", cold_start, Counts(1, 1000, 0)),
+    Scene("401 storm", "1,000 tasks and a revoked token", mass_revocation, Counts(1, 1000, 1000)),
+    Scene("caller leaves", "its token serves the next one", caller_leaves, Counts(1, 1, 0)),
+    Scene("kept in a file", "a process asks, the next need not", kept_in_file, Counts(1, 2, 0)),
+)
+
+
+async def run(out: TextIO, client_class: type[Client] = Client) -> int:
+    """Play all scenes, and print what the server counted.
+
+    :param out: where to print; coloured on a terminal, unless NO_COLOR is set.
+    :param client_class: what to try.
+    :return: 0 if everything was as claimed, else 1.
+    """
+    screen = Screen(out)
+    stage = Stage(client_class)
+    began = time.monotonic()
+    held = played = 0
+    async with stage.server:
+        screen.title(f"The life of a token, with aio-alf {__version__}")
+        screen.line(f"Against an OAuth 2 server on {stage.server.url}, which did the counting:")
+        screen.line()
+        screen.aside(f"{'':50}token{'answers':>12}")
+        screen.aside(f"{'':50}asked{'200':>7}{'401':>7}  in use")
+        stage.client = stage.new_client()
+        async with stage.client:
+            for scene in SCENES:
+                screen.begin(scene.name, scene.text)
+                try:
+                    held += await _play(scene, stage, screen)
+                    played += 1
+                except LeftOutError as reason:
+                    screen.end("left out", scene.name, scene.text)
+                    screen.line(f"  {one_line(str(reason))}")
+        counted = stage.counts()
+    seconds = time.monotonic() - began
+    screen.line()
+    screen.verdict(
+        held == played,
+        f"{held} of {played} as claimed: {counted.token_requests:,} token requests for"
+        f" {counted.answered:,} answers, in {seconds:.1f} s",
+    )
+    if held < played:
+        return 1
+    screen.line("With an API of yours: python -m aioalf request --help")
+    return 0
+
+
+async def _play(scene: Scene, stage: Stage, screen: Screen) -> bool:
+    """Play a scene and print its row; whether it was as claimed."""
+    before = stage.counts()
+    wrong = ""
+    try:
+        await asyncio.wait_for(scene.play(stage), PATIENCE)
+    except asyncio.TimeoutError:
+        wrong = f"not over after {PATIENCE:g} s"
+    except (NotAsClaimedError, aiohttp.ClientError, OSError) as error:
+        wrong = one_line(str(error) or type(error).__name__)
+    counted = stage.counts().since(before)
+    if not wrong and counted != scene.claimed:
+        wrong = f"{'claimed':49}{scene.claimed}"
+    # A fingerprint, never the token; it is as good for seeing that a token was replaced.
+    figures = f"{counted}  {fingerprint(stage.token_in_use())}"
+    screen.end("broken" if wrong else "held", scene.name, scene.text, figures)
+    if wrong:
+        screen.verdict(False, f"  {wrong}")
+    return not wrong

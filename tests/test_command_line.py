@@ -1,0 +1,543 @@
+"""`python -m aioalf request` and `token`, as a real process against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import pty
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import aioalf
+from aioalf.command_io import Failure, given_secret
+from aioalf.command_line import read_arguments
+from aioalf.testing import AuthorizationServer
+
+URL = "https://api.example.com/v1"
+PACKAGE = Path(aioalf.__file__).parents[1]
+PATIENCE = 20.0  # seconds for one process; on an idle machine it takes a third of one
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a process ended."""
+
+    status: int
+    out: bytes
+    err: str
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """The environment of a process that knows nothing but what a test tells it."""
+    # Output is to be buffered, as it is by default.
+    ours = ("AIOALF_", "PYTHONUNBUFFERED")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**kept, "PYTHONPATH": str(PACKAGE), **variables}
+
+
+def credentials(server: AuthorizationServer) -> dict[str, str]:
+    """What a person would have exported."""
+    return {
+        "AIOALF_TOKEN_ENDPOINT": server.token_endpoint,
+        "AIOALF_CLIENT_ID": server.client_id,
+        "AIOALF_CLIENT_SECRET": server.client_secret,
+    }
+
+
+async def start(
+    *arguments: str, variables: Mapping[str, str], **options: Any
+) -> asyncio.subprocess.Process:
+    """Start ``python -m aioalf``, in a session of its own: without the terminal of the tests."""
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-m", "aioalf", *arguments),
+        env=environment(**variables),
+        start_new_session=True,
+        **{"stdin": pipe, "stdout": pipe, "stderr": pipe, **options},
+    )
+
+
+async def finish(process: asyncio.subprocess.Process, stdin: bytes | None = None) -> Result:
+    """Wait for a process to end."""
+    try:
+        out, err = await asyncio.wait_for(process.communicate(stdin), PATIENCE)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return Result(process.returncode, out or b"", (err or b"").decode())
+
+
+async def run(
+    server: AuthorizationServer, *arguments: str, stdin: bytes = b"", **variables: str
+) -> Result:
+    """Run ``python -m aioalf`` with the server's credentials in the environment."""
+    given = {**credentials(server), **variables}
+    return await finish(await start(*arguments, variables=given), stdin)
+
+
+def assert_one_line(result: Result, status: int, *words: str) -> None:
+    """An error is one line on stderr, and nothing on stdout."""
+    assert (result.status, result.out) == (status, b""), result
+    assert result.err.startswith("aioalf: "), result.err
+    assert result.err.count("\n") == 1, result.err
+    for word in words:
+        assert word in result.err
+
+
+# -- token
+
+
+async def test_token_prints_the_token_and_nothing_else(server: AuthorizationServer) -> None:
+    """What a shell puts into a variable is the token."""
+    result = await run(server, "token")
+    assert (result.status, result.err) == (0, "")
+    assert server.accepts(result.out.decode().removesuffix("\n"))
+    assert server.token_requests == 1
+
+
+async def test_token_as_json_tells_expiry_and_scope(server: AuthorizationServer) -> None:
+    """Scopes given apart and together are asked for as one list (RFC 6749 section 3.3)."""
+    result = await run(server, "token", "--json", "--scope", "read write", "--scope", "admin")
+    told = json.loads(result.out)
+    assert server.accepts(told["access_token"])
+    assert abs(told["expires_at"] - server.time() - 3600) < 60
+    assert (told["token_type"], told["scope"]) == ("Bearer", "read write admin")
+    assert server.log[0].form["scope"] == "read write admin"
+
+
+async def test_params_go_into_the_token_request_as_often_as_given(
+    server: AuthorizationServer,
+) -> None:
+    """A parameter with several values is repeated (RFC 8707 section 2)."""
+    server.answer_next(body='{"access_token": "a-token"}')
+    params = ("--param", "audience=https://api", "--param", "resource=a", "--param", "resource=b=c")
+    result = await run(server, "token", *params)
+    assert (result.status, result.out) == (0, b"a-token\n")
+    assert server.log[0].form.getall("audience") == ["https://api"]
+    assert server.log[0].form.getall("resource") == ["a", "b=c"]
+
+
+@pytest.mark.parametrize("method", ["basic", "basic-raw", "post"])
+async def test_the_client_authenticates_as_it_is_told(method: str) -> None:
+    """RFC 6749 section 2.3.1, with a secret that the raw variant sends as it is."""
+    decode = method != "basic-raw"
+    async with AuthorizationServer("id", "s%c+ r é", decode_credentials=decode) as server:
+        result = await run(server, "token", "--client-auth", method)
+        assert (result.status, result.err) == (0, "")
+        assert ("client_secret" in server.log[0].form) == (method == "post")
+
+
+async def test_a_public_client_is_asked_for_no_secret(server: AuthorizationServer) -> None:
+    """RFC 6749 section 3.2.1: the id alone."""
+    server.allow_public = True
+    result = await run(server, "token", "--client-auth", "none", AIOALF_CLIENT_SECRET="")
+    assert (result.status, result.err) == (0, "")
+    assert "client_secret" not in server.log[0].form
+
+
+# -- the secret
+
+
+async def test_the_secret_comes_from_a_file_before_the_environment(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """The line end is the editor's; ``-`` is stdin."""
+    file = tmp_path / "secret"
+    file.write_bytes(server.client_secret.encode() + b"\r\n")
+    named = await run(server, "token", "--secret-file", str(file), AIOALF_CLIENT_SECRET="wrong")
+    piped = await run(
+        server, "token", "--secret-file", "-", stdin=b"secret\n", AIOALF_CLIENT_SECRET=""
+    )
+    assert (named.status, piped.status) == (0, 0), (named, piped)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"one\ntwo\n", b"\xff\xfe"])
+def test_a_secret_file_of_something_else_is_refused(content: bytes, tmp_path: Path) -> None:
+    """The wrong file is not sent to anybody."""
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+    arguments = ["token", "--token-endpoint", URL, "--client-id", "id", "--secret-file", str(file)]
+    with pytest.raises(Failure, match="one line") as caught:
+        given_secret(read_arguments(arguments, {}))
+    assert caught.value.status == 2
+
+
+async def test_without_secret_and_terminal_the_error_says_where_to_put_it(
+    server: AuthorizationServer,
+) -> None:
+    """Nobody is there to be asked."""
+    result = await run(server, "token", AIOALF_CLIENT_SECRET="")
+    assert_one_line(result, 2, "AIOALF_CLIENT_SECRET", "--secret-file")
+    assert server.token_requests == 0
+
+
+async def test_on_a_terminal_the_secret_is_asked_for_and_not_shown(
+    server: AuthorizationServer,
+) -> None:
+    """The prompt is no part of the output, so that the token can be piped on."""
+    ours, theirs = pty.openpty()
+    try:
+        variables = {**credentials(server), "AIOALF_CLIENT_SECRET": ""}
+        process = await start("token", variables=variables, stdin=theirs, stderr=theirs)
+        os.close(theirs)
+        shown = b""
+        while b"Client secret of client-id: " not in shown:
+            shown += await asyncio.to_thread(os.read, ours, 1000)
+        os.write(ours, server.client_secret.encode() + b"\n")
+        result = await finish(process)
+        # What follows a question is the line end, which getpass prints.
+        shown += await asyncio.to_thread(os.read, ours, 1000)
+    finally:
+        os.close(ours)
+    assert result.status == 0
+    assert server.accepts(result.out.decode().strip())
+    assert shown.split(b"client-id: ")[1].strip() == b""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--client-secret", "hunter2", "token"),
+        ("token", "--client-secret=hunter2"),
+        ("request", "GET", "--password", "hunter2", "https://example.com"),
+        ("token", "--param", "client_secret=hunter2"),
+    ],
+)
+def test_a_secret_on_the_command_line_is_refused_and_not_repeated(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every user of the machine can read a command line; a log of stderr need not hold it too."""
+    with pytest.raises(SystemExit) as end:
+        read_arguments(arguments, {})
+    err = capsys.readouterr().err
+    assert (end.value.code, err.count("\n")) == (2, 1)
+    assert "does not belong on the command line" in err
+    assert "hunter2" not in err
+
+
+# -- token errors
+
+
+async def test_a_wrong_secret_is_named_with_the_remedy(server: AuthorizationServer) -> None:
+    """RFC 6749 section 5.2: invalid_client."""
+    result = await run(server, "request", "GET", server.resource, AIOALF_CLIENT_SECRET="wr0ng")
+    remedy = "check the client id and the secret"
+    assert_one_line(result, 1, "no token", "invalid_client", remedy)
+    assert "wr0ng" not in result.err
+    assert server.resource_requests == 0
+
+
+async def test_a_token_endpoint_that_is_not_there_is_a_token_error(
+    server: AuthorizationServer, unused_tcp_port: int
+) -> None:
+    """It ends with 1, as distinct from a URL that does not answer."""
+    endpoint = f"http://127.0.0.1:{unused_tcp_port}/token"
+    result = await run(server, "request", "GET", server.resource, AIOALF_TOKEN_ENDPOINT=endpoint)
+    assert_one_line(result, 1, "no token", str(unused_tcp_port))
+
+
+async def test_what_a_server_says_is_shown_on_one_line_without_control_characters(
+    server: AuthorizationServer,
+) -> None:
+    """An answer must not write to the terminal what it likes."""
+    body = json.dumps({"error": "invalid_scope", "error_description": "no\nsuch\x1b[31m scope"})
+    server.answer_next(400, {"Content-Type": "application/json"}, body)
+    result = await run(server, "token")
+    assert_one_line(result, 1, "invalid_scope", "check --scope")
+    assert result.err.removesuffix("\n").isprintable()
+
+
+async def test_the_timeout_ends_a_token_request_too(server: AuthorizationServer) -> None:
+    """A stalled token endpoint is a token error."""
+    server.stall_next()
+    result = await run(server, "token", "--timeout", "0.2")
+    assert_one_line(result, 1, "no token", server.token_endpoint)
+
+
+# -- storage
+
+
+async def test_a_stored_token_outlives_the_process_and_needs_no_secret(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """The second process asks neither the server for a token nor anybody for the secret."""
+    file = tmp_path / "tokens.json"
+    first = await run(server, "token", "--storage", str(file))
+    second = await run(server, "token", "--storage", str(file), AIOALF_CLIENT_SECRET="")
+    assert (first.status, second.status, second.err) == (0, 0, "")
+    assert first.out == second.out
+    assert server.token_requests == 1
+
+
+async def test_a_stored_token_that_was_revoked_is_replaced(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """After the 401 the secret is needed, and missed; with it the request is sent once more."""
+    arguments = ("request", "GET", server.resource, "--storage", str(tmp_path / "tokens.json"))
+    assert (await run(server, *arguments)).status == 0
+    server.revoke_all()
+    without = await run(server, *arguments, AIOALF_CLIENT_SECRET="")
+    assert_one_line(without, 2, "no client secret")
+    assert (await run(server, *arguments, "--fail")).status == 0
+    assert server.token_requests == 2
+
+
+async def test_a_storage_without_its_extra_names_the_install_command(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """The extra is called file."""
+    (tmp_path / "filelock.py").write_text("raise ModuleNotFoundError('No module', name='filelock')")
+    path = os.pathsep.join([str(tmp_path), str(PACKAGE)])
+    result = await run(server, "token", "--storage", str(tmp_path / "t.json"), PYTHONPATH=path)
+    assert_one_line(result, 1, "aio-alf[file]")
+
+
+# -- request
+
+
+async def test_request_streams_the_body_as_it_is(server: AuthorizationServer) -> None:
+    """Bytes are not text: nothing is decoded, nothing is added."""
+    body = bytes(range(256)) * 300
+    server.resource_answer_next(body=body)
+    result = await run(server, "request", "get", server.resource)
+    assert (result.status, result.err) == (0, "")
+    assert hashlib.sha256(result.out).digest() == hashlib.sha256(body).digest()
+
+
+async def test_each_event_of_a_stream_is_there_when_it_comes(server: AuthorizationServer) -> None:
+    """The first event can be read while the stream goes on."""
+    url = f"{server.stream}?count=1000&interval=0.1"
+    process = await start("request", "GET", url, variables=credentials(server))
+    assert process.stdout is not None
+    try:
+        first = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+        assert first.startswith(b"data:")
+        assert process.returncode is None
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+async def test_headers_and_body_are_sent_as_given(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """Text, file and stdin; the content type that goes with the option, unless a header names one."""
+    file = tmp_path / "body"
+    file.write_bytes(b"from a file")
+    sent = {
+        "application/x-www-form-urlencoded": ("a=b&c=d", ["--data", "a=b&c=d"]),
+        "application/json": ('{"a": 1}', ["--json", '{"a": 1}']),
+        "text/csv": ("from a file", ["--data", f"@{file}", "-H", "content-type: text/csv"]),
+        "text/plain": ("piped", ["--data", "-", "-H", "Content-Type: text/plain"]),
+    }
+    command = ("request", "POST", server.resource + "/things?x=1", "-H", "X-Some: thing")
+    results = await asyncio.gather(
+        *(run(server, *command, *options, stdin=b"piped") for _, options in sent.values())
+    )
+    for (kind, (body, _)), result in zip(sent.items(), results, strict=True):
+        echo = json.loads(result.out)
+        assert (echo["method"], echo["path"]) == ("POST", "/resource/things")
+        assert (echo["body"], echo["headers"]["Content-Type"]) == (body, kind)
+        assert echo["headers"]["X-Some"] == "thing"
+
+
+async def test_fail_ends_with_22_and_without_the_body(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """As curl does; the query, which may hold a key, is not repeated."""
+    server.resource_answer_next(404, body="nothing here", times=2)
+    url = server.resource + "?key=hunter2"
+    plain = await run(server, "request", "GET", url)
+    assert (plain.status, plain.out, plain.err) == (0, b"nothing here", "")
+    file = tmp_path / "out"
+    failing = await run(server, "request", "GET", url, "-f", "-o", str(file))
+    assert_one_line(failing, 22, "GET", "/resource", "404")
+    assert "hunter2" not in failing.err
+    assert not file.exists()
+
+
+async def test_include_puts_status_and_headers_first(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """An output file gets the same."""
+    server.resource_answer_next(202, {"X-Thing": "some"}, "the body")
+    file = tmp_path / "out"
+    result = await run(server, "request", "GET", server.resource, "-i", "--output", str(file))
+    assert (result.status, result.out) == (0, b"")
+    head, _, body = file.read_bytes().partition(b"\r\n\r\n")
+    assert head.splitlines()[0] == b"HTTP/1.1 202 Accepted"
+    assert b"X-Thing: some" in head.splitlines()
+    assert body == b"the body"
+
+
+async def test_an_url_that_does_not_answer_ends_with_3(server: AuthorizationServer) -> None:
+    """No connection, a dropped one, or no answer in time: one line that names the URL."""
+    url = server.resource + "?key=hunter2"
+    server.resource_drop_next()
+    dropped = await run(server, "request", "POST", url)
+    server.resource_stall_next()
+    stalled = await run(server, "request", "GET", url, "--timeout", "0.5")
+    assert_one_line(dropped, 3, "POST", server.resource)
+    assert_one_line(stalled, 3, "GET", server.resource, "0.5 s")
+    assert "hunter2" not in dropped.err + stalled.err
+
+
+async def test_verbose_tells_what_happens_and_no_token(server: AuthorizationServer) -> None:
+    """Tokens appear as fingerprints, the secret not at all."""
+    result = await run(server, "token", "-v")
+    assert result.status == 0
+    assert server.token_endpoint in result.err
+    assert result.out.decode().strip() not in result.err
+    assert server.client_secret not in result.err.replace(server.client_id, "")
+
+
+# -- how it ends
+
+
+async def test_a_reader_that_went_away_ends_it_silently(server: AuthorizationServer) -> None:
+    """As in ``| head``: the status of SIGPIPE, and no complaint."""
+    for arguments in (("token",), ("request", "GET", server.stream), ("--help",)):
+        reading, writing = os.pipe()
+        os.close(reading)
+        process = await start(*arguments, variables=credentials(server), stdout=writing)
+        os.close(writing)
+        result = await finish(process)
+        assert (result.status, result.err) == (141, ""), arguments
+
+
+async def test_a_full_disk_is_named(server: AuthorizationServer) -> None:
+    """A token that could not be written is not a success."""
+    with open("/dev/full", "wb") as full:  # noqa: ASYNC230 - a device
+        process = await start("token", variables=credentials(server), stdout=full)
+        assert_one_line(await finish(process), 23, "cannot write stdout")
+
+
+async def test_an_output_file_that_cannot_be_made_is_named(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """The name and the reason."""
+    file = tmp_path / "missing" / "out"
+    result = await run(server, "request", "GET", server.resource, "-o", str(file))
+    assert_one_line(result, 23, str(file), "No such file")
+
+
+@pytest.mark.parametrize("what", ["token", "resource"])
+async def test_ctrl_c_ends_it_with_130(server: AuthorizationServer, what: str) -> None:
+    """At once and without a traceback, whatever it waits for."""
+    server.stall_next() if what == "token" else server.resource_stall_next()
+
+    def default_signal() -> None:  # the tests may run in the background, which ignores it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    process = await start(
+        "request",
+        "GET",
+        server.resource,
+        variables=credentials(server),
+        preexec_fn=default_signal,
+    )
+    while not any(received.kind == what for received in server.log):
+        await asyncio.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    result = await finish(process)
+    assert (result.status, result.out, result.err) == (130, b"", "")
+
+
+# -- the command line itself
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ((), "demo, request or token"),
+        (("frobnicate",), "frobnicate"),
+        (("token", "--frob=hunter2", "hunter2"), "unknown option: --frob"),
+        (("token", "hunter2"), "too many arguments"),
+        (("request", "GET"), "URL"),
+        (("request", "GET", "api.example.com"), "absolute http"),
+        (("request", "GET", "ftp://example.com/"), "absolute http"),
+        (("request", "GET", "https:///path"), "absolute http"),
+        (("request", "GET", "https://example.com:99999/"), "no URL"),
+        (("request", "GET", "https://me:hunter2@example.com/"), "out of the URL"),
+        (("request", "G T", URL), "method"),
+        (("request", "GET", URL, "-H", "hunter2"), "'Name: value'"),
+        (("request", "GET", URL, "-H", "X: hunter2\nY: b"), "one line"),
+        (("request", "GET", URL, "-H", "authorization: hunter2"), "where the token goes"),
+        (("request", "GET", URL, "--data", "a", "--json", "{}"), "not allowed with"),
+        (("request", "GET", URL, "--data", "-", "--secret-file", "-"), "stdin"),
+        (("request", "GET", URL, "--timeout", "0"), "positive number"),
+        (("request", "GET", URL, "--timeout", "nan"), "positive number"),
+        (("token", "--param", "hunter2"), "KEY=VALUE"),
+        (("token", "--client-auth", "magic"), "magic"),
+        (("token", "--token-endpoint", "nowhere"), "absolute http"),
+    ],
+)
+def test_wrong_usage_is_one_line_that_names_it(
+    arguments: tuple[str, ...], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ends with 2, says where to read on, and repeats nothing that may be a secret."""
+    known = {"AIOALF_TOKEN_ENDPOINT": URL, "AIOALF_CLIENT_ID": "id"}
+    with pytest.raises(SystemExit) as end:
+        read_arguments(arguments, known)
+    out, err = capsys.readouterr()
+    assert (end.value.code, out, err.count("\n")) == (2, "", 1)
+    assert word in err
+    assert "--help" in err
+    assert "hunter2" not in err
+
+
+@pytest.mark.parametrize("name", ["token_endpoint", "client_id"])
+def test_what_is_missing_is_named_with_option_and_variable(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty variable counts as a missing one."""
+    known = {"AIOALF_TOKEN_ENDPOINT": URL, "AIOALF_CLIENT_ID": "id"}
+    with pytest.raises(SystemExit):
+        read_arguments(["token"], {**known, f"AIOALF_{name.upper()}": ""})
+    err = capsys.readouterr().err
+    assert f"AIOALF_{name.upper()}" in err
+    assert f"--{name.replace('_', '-')}" in err
+
+
+@pytest.mark.parametrize("command", [(), ("request",), ("token",)])
+def test_help_tells_examples_variables_and_exit_statuses(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever asks gets all of it, of each command."""
+    with pytest.raises(SystemExit) as end:
+        read_arguments([*command, "--help"], {})
+    out = capsys.readouterr().out
+    assert end.value.code == 0
+    for word in ("examples", "AIOALF_CLIENT_SECRET", "exit status", "130", "--secret-file"):
+        assert word in out
+
+
+async def test_what_is_wrong_with_a_body_is_said_before_anything_is_sent(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """A file that is not there, JSON that is none."""
+    missing = str(tmp_path / "missing")
+    for options, word in (
+        (("--data", f"@{missing}"), missing),
+        (("--json", '{"hunter2'), "no JSON"),
+    ):
+        result = await run(server, "request", "POST", server.resource, *options)
+        assert_one_line(result, 2, word)
+        assert "hunter2" not in result.err
+    assert server.token_requests == 0
+
+
+async def test_the_version_is_that_of_the_package(server: AuthorizationServer) -> None:
+    """What a bug report needs."""
+    result = await run(server, "--version")
+    assert result.out.decode() == f"aioalf {aioalf.__version__}\n"
