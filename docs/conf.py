@@ -1,0 +1,29 @@
+"""Sphinx: `make docs` builds the pages into docs/_build."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_source = (Path(__file__).parent.parent / "aioalf" / "__init__.py").read_text(encoding="utf-8")
+_version = re.search(r'__version__ = "(.+)"', _source)
+assert _version is not None
+
+project = "aio-alf"
+author = "aio-alf contributors"
+copyright = "aio-alf contributors"  # noqa: A001 - the name that Sphinx reads
+release = version = _version[1]
+extensions = ["sphinx.ext.autodoc"]
+html_theme = "alabaster"
+html_theme_options = {
+    "description": "An OAuth 2 client for aiohttp",
+    "fixed_sidebar": True,
+    "page_width": "1000px",
+}
+html_show_sourcelink = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+default_role = "any"
+nitpicky = False
+suppress_warnings = ["ref.any"]
+exclude_patterns = ["_build"]
