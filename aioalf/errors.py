@@ -1,4 +1,4 @@
-"""The exceptions of aio-alf, all of them.
+"""The exceptions of aio-alf, all of them::
 
     aiohttp.ClientError
     └── TokenError               no token could be had, or it could not be kept

@@ -1,4 +1,4 @@
-"""A real authorization server on loopback, for the tests of whoever uses aio-alf, and for its own.
+"""A real authorization server on loopback, for the tests of whoever uses aio-alf, and for its own::
 
     async with AuthorizationServer() as server:
         async with Client(server.client_id, server.client_secret, server.token_endpoint) as client:

@@ -1,0 +1,127 @@
+"""Show the person an address: in a browser or, where there is none, on stderr."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+__all__ = ("BrowserOpener", "open_in_browser", "showing")
+
+logger = logging.getLogger(__name__)
+
+BrowserOpener = Callable[[str], "Awaitable[object] | object"]
+
+_CONSOLE_BROWSERS = {"www-browser", "links", "links2", "elinks", "lynx", "w3m", "browsh"}
+
+
+def open_in_browser(url: str) -> bool:
+    """Open an address in the person's browser, as ``webbrowser`` finds it.
+
+    Blocking: it may start programs and wait for them. Over ssh nothing is opened, as the browser
+    would come up on the wrong machine, unless ``BROWSER`` names one. A console browser (lynx, w3m)
+    is never opened: it would take over the terminal of the program.
+
+    :return: whether a browser was started.
+    """
+    import webbrowser
+
+    if "BROWSER" not in os.environ and {"SSH_CONNECTION", "SSH_TTY"} & os.environ.keys():
+        return False
+    try:
+        name = getattr(webbrowser.get(), "name", "")
+    except webbrowser.Error:
+        name = ""  # none found: open() says so
+    if os.path.basename(str(name)) in _CONSOLE_BROWSERS:
+        return False
+    return webbrowser.open(url)
+
+
+@asynccontextmanager
+async def showing(
+    url: str, opener: BrowserOpener | None, *, port: int, timeout: float
+) -> AsyncIterator[None]:
+    """Show an address while the body runs; the body does not wait for the browser to come up.
+
+    :param url: what to open. It is printed where it cannot be opened, so it must hold no secret.
+    :param opener: opens it: a plain function, called in a thread of its own, or an ``async`` one.
+        False means that it could not; an exception means the same. None: `open_in_browser`.
+    :param port: the loopback port waited on, for the hint about ssh.
+    :param timeout: how long the program waits, in seconds, for the same text.
+    """
+    task = asyncio.create_task(_show(url, opener or open_in_browser, port, timeout))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _show(url: str, opener: BrowserOpener, port: int, timeout: float) -> None:
+    try:
+        opened = await _call(opener, url)
+    except Exception as error:
+        # Not its message: that may quote whatever the opener was given.
+        logger.warning("The browser could not be opened (%s).", type(error).__name__)
+        opened = False
+    # 'None' is what most functions return that do open one.
+    if opened is not False:
+        logger.info("A browser was asked to open the sign-in page.")
+        return
+    _print(
+        "To sign in, open this address in a browser on this machine:\n\n"
+        f"    {url}\n\n"
+        f"The program waits up to {timeout:g} seconds. If you are connected to it by ssh, first\n"
+        "forward the port, on the machine that has the browser:\n\n"
+        f"    ssh -L {port}:localhost:{port} THIS-MACHINE\n"
+    )
+
+
+def _print(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (AttributeError, OSError, ValueError):  # None (no console), closed, a broken pipe
+        logger.warning("Nobody can be told the address to sign in at: stderr cannot be written to.")
+
+
+async def _call(opener: BrowserOpener, url: str) -> object:
+    if inspect.iscoroutinefunction(opener):
+        return await opener(url)
+    opened = await _in_daemon_thread(opener, url)
+    return await opened if inspect.isawaitable(opened) else opened
+
+
+async def _in_daemon_thread(function: Callable[[str], Any], argument: str) -> Any:
+    """Call a blocking function in a thread that the end of the program does not wait for.
+
+    The executor of the event loop would be waited for, and some browsers return only when they are
+    closed.
+    """
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[tuple[Any, Exception | None]] = loop.create_future()
+
+    def settle(result: Any, error: Exception | None) -> None:
+        if not outcome.done():
+            outcome.set_result((result, error))
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = function(argument)
+        except Exception as raised:
+            error = raised
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="aioalf: browser", daemon=True).start()
+    result, error = await outcome
+    if error is not None:
+        raise error
+    return result

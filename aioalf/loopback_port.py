@@ -1,0 +1,134 @@
+"""Where a redirect may come back to: a loopback port that nobody else has (RFC 8252 section 7.3).
+
+No import of ``aiohttp.web``: a manager checks its settings with this long before it needs a server.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+from collections.abc import Sequence
+
+from .errors import TokenError
+
+__all__ = ("LOOPBACK_HOSTS", "bind_first_free", "check_port_range", "check_redirect")
+
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+_FAMILIES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+_NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
+_PATH = re.compile(r"(/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?")
+
+
+def check_port_range(port_range: object) -> tuple[int, int]:
+    """Return a port range as (first, last), both included.
+
+    :raises ValueError: it is not two ports from 1 to 65535 in ascending order.
+    """
+    if isinstance(port_range, Sequence) and len(port_range) == 2:
+        first, last = port_range
+        if type(first) is int and type(last) is int and 1 <= first <= last <= 65535:
+            return first, last
+    raise ValueError(
+        f"port_range is {port_range!r}; it must be two ports from 1 to 65535, the lower one first,"
+        " such as (32000, 32009)"
+    )
+
+
+def check_redirect(host: str, path: str) -> tuple[str, str]:
+    """Return the host and the path of a redirect URI in the form a URI has them.
+
+    :param host: ``localhost``, ``127.0.0.1``, or ``[::1]`` with or without brackets.
+    :param path: empty, or a path that starts with ``/``, without query and fragment.
+    :raises ValueError: the host is not this machine's loopback, or the path is no path.
+    """
+    host = "[::1]" if host == "::1" else host.lower()
+    if host not in LOOPBACK_HOSTS:
+        raise ValueError(
+            f"redirect_host is {host!r}; it must be one of {', '.join(LOOPBACK_HOSTS)}:"
+            " the receiver listens on no other interface"
+        )
+    if not _PATH.fullmatch(path):
+        raise ValueError(
+            f"redirect_path is {path!r}; it must be empty or a percent-encoded path that starts"
+            " with '/', with no query and no fragment"
+        )
+    return host, path
+
+
+def bind_first_free(port_range: tuple[int, int]) -> tuple[int, list[socket.socket]]:
+    """Listen on the first free port of the range, on 127.0.0.1 and, where there is one, on ::1.
+
+    A port that is taken on one of the two counts as taken: whoever holds it there would get the
+    redirect from a browser that prefers that family.
+
+    :param port_range: the first and the last port, both included.
+    :return: the port, and its listening, non-blocking sockets, which the caller closes.
+    :raises TokenError: every port is taken; the message names the range.
+    """
+    first, last = port_range
+    for port in range(first, last + 1):
+        if sockets := _listen(port):
+            return port, sockets
+    raise TokenError(
+        f"No port from {first} to {last} is free to receive the sign-in on:"
+        " other programs, or other sign-ins, hold them all."
+    )
+
+
+def _listen(port: int) -> list[socket.socket]:
+    """Listen on both families, or return nothing if either is taken."""
+    sockets: list[socket.socket] = []
+    try:
+        for family, address in _FAMILIES:
+            if (sock := _bound(family, address, port)) is not None:
+                sockets.append(sock)
+        if os.name == "posix" and any(_answers(sock) for sock in sockets):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        for sock in sockets:
+            # Of two sockets bound with SO_REUSEADDR the second one fails only here.
+            sock.listen(100)
+    except OSError:
+        # Taken, or forbidden (a privileged port, a range that Windows has reserved).
+        for sock in sockets:
+            sock.close()
+        return []
+    return sockets
+
+
+def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.socket | None:
+    """Bind one family; None where this machine does not have it."""
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError:
+        return None
+    try:
+        sock.setblocking(False)
+        if os.name == "posix":
+            # The connections of the sign-in before this one may still be in TIME_WAIT.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        elif (exclusive := getattr(socket, "SO_EXCLUSIVEADDRUSE", None)) is not None:
+            # On Windows SO_REUSEADDR would let two programs steal from each other.
+            sock.setsockopt(socket.SOL_SOCKET, exclusive, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((address, port))
+    except OSError as error:
+        sock.close()
+        if error.errno in _NOT_HERE:
+            return None
+        raise
+    return sock
+
+
+def _answers(bound: socket.socket) -> bool:
+    """Tell whether somebody else answers on an address that we have bound and do not listen on yet.
+
+    Outside Linux a wildcard listener does not stop SO_REUSEADDR from binding the loopback address,
+    and the port would be taken from under another program.
+    """
+    with socket.socket(bound.family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0.1)
+        return probe.connect_ex(bound.getsockname()) == 0
