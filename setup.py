@@ -80,6 +80,7 @@ setup(
             "setuptools>=77",
             "trustme>=1.2",
         ],
+        "docs": ["sphinx>=8"],
         # The linters' verdicts change between releases: their minor version is held.
         "lint": ["mypy~=2.4", "ruff~=0.17.0", "types-docutils", "types-setuptools"],
     },

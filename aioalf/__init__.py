@@ -1,4 +1,4 @@
-"""An OAuth 2 client for aiohttp: every request carries a valid Bearer token.
+"""An OAuth 2 client for aiohttp: every request carries a valid Bearer token::
 
     async with Client("client-id", "secret", "https://login.example.com/token") as client:
         async with client.get("https://api.example.com/things") as response:

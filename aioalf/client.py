@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 from aiohttp import ClientResponse, ClientSession, hdrs
 from aiohttp.client import _RequestContextManager, _WSRequestContextManager
 from yarl import URL
 
 from .httpclient import HTTPRequest
+from .keywords import sorted_out
 from .manager import ClientSecret, TokenManager
 from .sender import AUTH_REFUSED, Sender
 from .sessions import OwnedSession, enter_loop
 
 if TYPE_CHECKING:
     from aiohttp import ClientWebSocketResponse
-    from aiohttp.client import _RequestOptions, _WSConnectOptions
+    from aiohttp.client import _BaseRequestContextManager, _RequestOptions, _WSConnectOptions
     from typing_extensions import Unpack
 
     from .client_auth import ClientAuth
@@ -85,7 +85,7 @@ class Client:
             "token_request_params": token_request_params,
         }
         for_manager = {name: value for name, value in given.items() if value is not None}
-        extra, for_session = _sorted_out(self.token_manager_class, options)
+        extra, for_session = sorted_out(self.token_manager_class, options)
         for_manager.update(extra)
         named = {
             "token_endpoint": token_endpoint,
@@ -121,7 +121,9 @@ class Client:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: ClientSession | None = None
         base_url = for_session.get("base_url") or getattr(session, "_base_url", None)
-        self._sender = Sender(token_manager, origins or base_url, base_url, raise_token_errors)
+        if origins is None:  # an empty list is a mistake, and not "any origin"
+            origins = base_url
+        self._sender = Sender(token_manager, origins, base_url, raise_token_errors)
 
     @property
     def token_manager(self) -> TokenManager:
@@ -203,9 +205,32 @@ class Client:
         """Send a DELETE request; see `request`."""
         return self.request(hdrs.METH_DELETE, url, **options)
 
-    def ws_connect(
-        self, url: str | URL, **options: Unpack[_WSConnectOptions]
-    ) -> _WSRequestContextManager:
+    if TYPE_CHECKING:
+
+        @overload
+        def ws_connect(
+            self,
+            url: str | URL,
+            *,
+            decode_text: Literal[True] = ...,
+            **options: Unpack[_WSConnectOptions],
+        ) -> _BaseRequestContextManager[ClientWebSocketResponse[Literal[True]]]: ...
+
+        @overload
+        def ws_connect(
+            self,
+            url: str | URL,
+            *,
+            decode_text: Literal[False],
+            **options: Unpack[_WSConnectOptions],
+        ) -> _BaseRequestContextManager[ClientWebSocketResponse[Literal[False]]]: ...
+
+        @overload
+        def ws_connect(
+            self, url: str | URL, *, decode_text: bool, **options: Unpack[_WSConnectOptions]
+        ) -> _BaseRequestContextManager[ClientWebSocketResponse[bool]]: ...
+
+    def ws_connect(self, url: str | URL, **options: Any) -> _WSRequestContextManager:
         """Open a websocket, the token on its handshake; a handshake answered 401 is made once more.
 
         :param url: the URL, ``ws``, ``wss``, ``http`` or ``https``.
@@ -213,7 +238,7 @@ class Client:
         :raises TokenError: there is no token to be had; always raised, never returned.
         :raises aiohttp.WSServerHandshakeError: as aiohttp does; with status 401 after the second one.
         """
-        return _WSRequestContextManager(self._ws_connect(url, {**options}))
+        return _WSRequestContextManager(self._ws_connect(url, options))
 
     # -- how it is done: see aioalf.sender
 
@@ -276,30 +301,3 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'closed' if self._closed else 'open'} {self._token_manager!r}>"
-
-
-def _sorted_out(
-    manager_class: Callable[..., TokenManager], options: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tell the keywords of a manager class from those of a `ClientSession`."""
-    if not options:
-        return {}, {}
-    for_session = inspect.signature(ClientSession.__init__).parameters
-    for_manager = dict(inspect.signature(manager_class).parameters)
-    if any(p.kind is p.VAR_KEYWORD for p in for_manager.values()):
-        for_manager.update(inspect.signature(TokenManager).parameters)
-    if "auth" in options:
-        raise TypeError(AUTH_REFUSED)
-    mine: dict[str, Any] = {}
-    others: dict[str, Any] = {}
-    for name, value in options.items():
-        if name in for_manager:
-            mine[name] = value
-        elif name in for_session and name not in ("self", "loop"):
-            others[name] = value
-        else:
-            raise TypeError(
-                f"Client() got an unexpected keyword {name!r}: neither the token manager nor"
-                " aiohttp.ClientSession knows it."
-            )
-    return mine, others

@@ -10,6 +10,8 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import MutableMapping
 
+from .errors import TokenError
+
 __all__ = (
     "ClientAuth",
     "ClientSecretBasic",
@@ -128,7 +130,11 @@ def _percent(match: re.Match[bytes]) -> bytes:
 
 def _bytes(text: str) -> bytes:
     # What the environment holds in another encoding arrives as surrogates; its bytes are what is meant.
-    return text.encode("utf-8", "surrogateescape")
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        # Raised from nothing: that error holds the whole text.
+        raise TokenError("The client id or the client secret is not valid Unicode text.") from None
 
 
 def _basic(user: bytes, password: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -30,8 +31,15 @@ class HTTPRequest:
         object.__setattr__(self, "method", method)
         object.__setattr__(self, "options", MappingProxyType(options))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mappingproxy can neither be pickled nor copied.
+        return (partial(HTTPRequest, **self.options), (self.url, self.method))
+
     def __repr__(self) -> str:
-        # The options may hold credentials of the caller's: only their names are shown.
-        return (
-            f"<HTTPRequest {self.method} {URL(self.url).with_query(None)} {sorted(self.options)}>"
-        )
+        # URL and options may hold credentials of the caller's: only path and names are shown.
+        try:
+            url = URL(self.url).with_query(None).with_fragment(None)
+            shown = str(url.with_user(None) if url.absolute else url)
+        except (TypeError, ValueError):  # aiohttp says what is wrong with it
+            shown = "(not a URL)"
+        return f"<HTTPRequest {self.method} {shown} {sorted(self.options)}>"

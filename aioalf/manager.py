@@ -22,10 +22,11 @@ from .client_auth import ClientAuth, ClientSecretBasic
 from .clock import Clock
 from .errors import TokenError, TokenHTTPError
 from .renewal import Renewal
+from .shared_token import SharedToken
 from .storage_slot import Slot
 from .stored_token import binding_of
 from .token import Token
-from .token_request import TokenEndpointClient, TokenErrorResponse, shown_url
+from .token_request import TokenEndpointClient, TokenErrorResponse, checked_url, shown_url
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -128,7 +129,7 @@ class TokenManager(Renewal):
         endpoint = None if self._token_endpoint is None else str(self._token_endpoint)
         scope = protocol.scope_string(self._scope)
         binding = binding_of(self.grant, endpoint, self._client_id, scope, self._params)
-        self._slot = Slot(storage, binding, self.storage_patience)
+        self._shared = SharedToken(Slot(storage, binding, self.storage_patience), self._clock)
 
     async def fetch_token(self, previous: Token | None) -> Mapping[str, Any]:
         """Ask the token endpoint for a token with the client's own credentials.
@@ -166,6 +167,7 @@ class TokenManager(Renewal):
         :param data: the form.
         :return: the parameters of the token response.
         """
+        endpoint = checked_url(url)
         headers: dict[str, str] = {}
         form: dict[str, Any] = dict(data or {})
         client_id, client_secret = auth or (None, None)
@@ -177,15 +179,15 @@ class TokenManager(Renewal):
                 headers=headers,
                 form=form,
             )
-        self._warn_of_plain_http(url)
-        logger.debug("Token request to %s", shown_url(url))
-        response, body = await self._endpoint.post(url, headers, form)
+        self._warn_of_plain_http(endpoint)
+        logger.debug("Token request to %s", shown_url(endpoint))
+        response, body = await self._endpoint.post(endpoint, headers, form)
         try:
             return protocol.read_token_response(
                 response.status,
                 response.content_type if hdrs.CONTENT_TYPE in response.headers else "",
                 body,
-                secrets=[client_secret] if client_secret else [],
+                secrets=protocol.secrets_of(client_secret, headers, form),
             )
         except TokenHTTPError as error:
             error.retry_after = protocol.read_retry_after(
@@ -234,10 +236,10 @@ class TokenManager(Renewal):
                 )
         return secret or ""
 
-    def _warn_of_plain_http(self, url: str | URL) -> None:
-        if self._warned or URL(url).scheme != "http":
+    def _warn_of_plain_http(self, url: URL) -> None:
+        if self._warned or url.scheme != "http":
             return
-        host = URL(url).host or ""
+        host = url.host or ""
         try:
             loopback = ipaddress.ip_address(host).is_loopback
         except ValueError:
@@ -275,8 +277,10 @@ class TokenManager(Renewal):
         await self.close()
 
     async def close(self) -> None:
-        await super().close()
-        await self._endpoint.close()
+        try:
+            await super().close()
+        finally:
+            await self._endpoint.close()
 
     close.__doc__ = Renewal.close.__doc__
 

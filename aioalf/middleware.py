@@ -1,4 +1,4 @@
-"""`OAuth2Middleware`: the same authorization for any `ClientSession`, without changing a call.
+"""`OAuth2Middleware`: the same authorization for any `ClientSession`, without changing a call::
 
 manager = TokenManager("https://login.example.com/token", "client-id", "secret")
 middleware = OAuth2Middleware(manager, origins="https://api.example.com")
@@ -15,7 +15,7 @@ from aiohttp.payload import Payload
 from yarl import URL
 
 from .manager import TokenManager
-from .request_body import replayable
+from .request_body import read_in_turn, replayable
 from .unauthorized import UNAUTHORIZED, drain, log_kept_401, origin_of, origins_of
 
 __all__ = ("OAuth2Middleware",)
@@ -57,6 +57,8 @@ class OAuth2Middleware:
         manager = self._token_manager
         token = await manager.get()
         request.headers[hdrs.AUTHORIZATION] = f"Bearer {token.access_token}"
+        if isinstance(request.body, Payload):
+            read_in_turn(request.body)
         response = await handler(request)
         if response.status != UNAUTHORIZED:
             manager.accepted(token)

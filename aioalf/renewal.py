@@ -1,7 +1,7 @@
 """`Renewal`: the half of a token manager that keeps one valid token, whatever the flow.
 
-Cache, single flight, renewal ahead of expiry, storage, back-off. It knows nothing of HTTP: a token comes
-from `fetch_token`, which the other half (`aioalf.manager`) and every flow provide.
+Single flight, renewal ahead of expiry, storage, back-off. It knows nothing of HTTP: a token comes from
+`fetch_token`, which the other half (`aioalf.manager`) and every flow provide.
 """
 
 from __future__ import annotations
@@ -9,32 +9,28 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections import deque
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
-from .clock import Clock
 from .errors import TokenError, TokenHTTPError
 from .restraint import Restraint
 from .sessions import enter_loop
+from .shared_token import SharedToken
 from .single_flight import Flight
-from .storage_slot import Slot
 from .token import Token, fingerprint
-from .token_endpoint import token_from, usable_access_token
-from .token_life import HeldToken, backoff
+from .token_cache import TokenCache
+from .token_endpoint import token_from
+from .token_life import HeldToken
 
 __all__ = ("Renewal",)
 
 logger = logging.getLogger(__name__)
 
 
-class Renewal:
+class Renewal(TokenCache):
     """See `aioalf.TokenManager`, which is this class and a way to fetch a token."""
 
-    #: Whether a person takes part in getting a token. Such a flow is never renewed ahead, never retried
-    #: by itself, and given up when nobody waits for it any more.
-    interactive: ClassVar[bool] = False
     #: Seconds to wait for the storage's lock before going on without it.
     lock_wait: float = 60.0
     #: Seconds to wait for a storage to load, save or clean.
@@ -43,18 +39,10 @@ class Renewal:
     close_patience: float = 30.0
 
     # Defaults stand on the class: a subclass written for 0.4.0 may not call __init__.
-    _token: Token | None = None
-    _held: HeldToken | None = None
     _flight: Flight[Token] | None = None
     _loop: asyncio.AbstractEventLoop | None = None
-    _slot: Slot | None = None
-    _unsaved: Token | None = None
-    _saving: asyncio.Task[None] | None = None
+    _shared: SharedToken | None = None
     _rotating = False
-    _closed = False
-    _clock = Clock()
-    _expiry_margin = 10.0
-    _renewal_margin = 60.0
 
     async def fetch_token(self, previous: Token | None) -> Mapping[str, Any]:
         """Get a new token: the one step in which flows differ.
@@ -106,7 +94,7 @@ class Renewal:
         held = self._adopted()
         if held is not None and held.token is not rejected and self._has_token():
             return held.token
-        if (error := self._restraint.fruitless(rejected)) is not None:
+        if self._flying is None and (error := self._restraint.fruitless(rejected)) is not None:
             raise error
         return await self._join(rejected)
 
@@ -123,11 +111,17 @@ class Renewal:
     def renew_behind(self, rejected: Token) -> None:
         """Replace a rejected token for the next call; nobody waits for it."""
         self._enter()
-        held = self._adopted()
-        if (held is not None and held.token is not rejected) or self._flying is not None:
+        if self._flying is not None:
             return
-        if not self.interactive and not self.cannot_renew(rejected):
-            self._rejected.append(rejected.access_token)
+        if self._overrides("get_token") or self._overrides("reset_token"):
+            self._start_reset(rejected)
+            return
+        held = self._adopted()
+        if held is None or held.token is not rejected or self.cannot_renew(rejected):
+            return
+        self._rejected.append(rejected.access_token)
+        held.spend()  # the next call waits for the new one: its body may be one that cannot wait for a 401
+        if not self.interactive:  # nobody is asked to sign in for a request that is over
             self._start(rejected, after_rejection=True)
 
     def accepted(self, token: Token) -> None:
@@ -149,8 +143,10 @@ class Renewal:
         :raises TokenError: there is none to be had.
         """
         self._enter()
-        self._restraint.clear()
-        await self._join(self._token, forget=True)
+        anew = not self._aboard  # else an overridden step calls its base, because of a 401
+        if anew:
+            self._restraint.clear()
+        await self._join(self._token, anew=anew)
 
     async def close(self) -> None:
         """End what runs in the background; who still waits gets a `TokenError` that says so.
@@ -158,22 +154,17 @@ class Renewal:
         A renewal that may rotate a refresh token is let finish, and saved, within `close_patience`. The
         manager cannot be used any more. May be called again.
         """
-        if self._closed:
-            return
         self._closed, self._held = True, None
-        flight = self._flying
+        flight = self._flight
+        # What belongs to another event loop cannot be waited for here; that loop is over, or ends it.
         if flight is not None and self._loop is asyncio.get_running_loop():
             flight.dismiss(TokenError("The client was closed while its token was being fetched."))
             if self._rotating:
                 await asyncio.wait({flight.task}, timeout=self.close_patience)
             flight.task.cancel()
-            await asyncio.wait({flight.task})
-            self._held = None
-        if self._saving is not None and self._loop is asyncio.get_running_loop():
-            self._saving.cancel()
-            await asyncio.wait({self._saving})
-        if self._unsaved is not None and self._slot is not None:
-            await self._slot.save(self._unsaved)
+            await asyncio.wait({flight.task}, timeout=self.close_patience)
+        if self._shared is not None:
+            await self._shared.close()
 
     # -- one token for everybody
 
@@ -183,54 +174,68 @@ class Renewal:
             if not held.calm(self._clock):
                 self._renew_ahead(held)
             return held.token
-        return await self._join(None)
-
-    def _has_token(self) -> bool:
-        held = self._adopted()
-        return held is not None and held.usable(self._clock)
+        gone = held is not None and held.token.access_token in self._rejected
+        return await self._join(self._token if gone else None)
 
     @property
     def _flying(self) -> Flight[Token] | None:
         flight = self._flight
         return flight if flight is not None and flight.joinable else None
 
-    async def _join(self, rejected: Token | None, *, forget: bool = False) -> Token:
+    @property
+    def _aboard(self) -> bool:
+        """Whether this is called by the flight: by an overridden step that calls its base."""
+        flight = self._flying
+        return flight is not None and flight.aboard
+
+    async def _join(self, rejected: Token | None, *, anew: bool = False) -> Token:
         if rejected is not None:
             self._rejected.append(rejected.access_token)
-        flight = self._flying
-        if flight is not None and flight.task is asyncio.current_task():
-            # An overridden step, called by the flight, has called its base.
-            return await self._renewed(rejected, after_rejection=False)
-        if flight is None:
+        if self._aboard:
+            return await self._renewed(rejected, anew=anew)
+        if (flight := self._flying) is None:
             if (error := self._restraint.error()) is not None:
                 raise error
-            flight = self._start(rejected, after_rejection=rejected is not None and not forget)
+            after_rejection = rejected is not None and not anew
+            flight = self._start(rejected, after_rejection=after_rejection, anew=anew)
         return await flight.join()
 
-    def _start(self, replaced: Token | None, *, after_rejection: bool) -> Flight[Token]:
-        work = self._renewed(replaced, after_rejection=after_rejection, after=self._flight)
+    def _start(
+        self, replaced: Token | None, *, after_rejection: bool = False, anew: bool = False
+    ) -> Flight[Token]:
+        work = self._renewed(
+            replaced, after_rejection=after_rejection, anew=anew, after=self._flight
+        )
         self._flight = flight = Flight(work, abandon=self.interactive)
         return flight
 
     def _renew_ahead(self, held: HeldToken) -> None:
-        if self._unsaved is not None and self._saving is None:
-            self._saving = asyncio.ensure_future(self._save_again())
         due = held.due(self._clock)
         if due and not self.interactive and self._flying is None and not self._restraint.error():
-            self._start(held.token, after_rejection=False)
+            self._start(held.token)
 
     async def _renewed(
-        self, replaced: Token | None, *, after_rejection: bool, after: Flight[Token] | None = None
+        self,
+        replaced: Token | None,
+        *,
+        after_rejection: bool = False,
+        anew: bool = False,
+        after: Flight[Token] | None = None,
     ) -> Token:
+        loop = asyncio.get_running_loop()
         if after is not None and not after.task.done():  # abandoned, and still giving back its port
             await asyncio.wait({after.task})
         try:
-            token, fetched = await self._obtained(replaced)
+            token, fetched = await self._obtained(replaced, anew)
             self._hold(token)
         except Exception as error:
+            if loop.is_closed():  # under this task, which is being collected: nobody was asked
+                raise
             self._restraint.failed(error)
             logger.warning("No token: %s", _in_short(error))
             raise
+        finally:
+            self._rotating = False
         self._restraint.succeeded(token, after_rejection=after_rejection and fetched)
         logger.debug(
             "Token %s, %s",
@@ -239,38 +244,17 @@ class Renewal:
         )
         return token
 
-    async def _obtained(self, replaced: Token | None) -> tuple[Token, bool]:
+    async def _obtained(self, replaced: Token | None, anew: bool) -> tuple[Token, bool]:
         """Take a token from the storage, where another process may have put it, or fetch one."""
-        slot = self._slot
-        if slot is None:
+        if self._shared is None:
             return await self._fetched(self._token), True
-        async with slot.locked(self.lock_wait) as lease:
-            stored = await slot.load()
-            if stored is not None and self._worth(stored, replaced):
-                return stored, False
-            if stored is not None and stored.access_token in self._rejected:
-                if stored.refresh_token is None:
-                    await slot.clean()
-            known = [token for token in (self._unsaved, stored, self._token) if token is not None]
-            previous = next((token for token in known if token.refresh_token), self._token)
-            token = await self._fetched(previous)
-            if lease is not None and lease.lost:
-                # Another holder may have saved a token meanwhile: the longer-lived one stands.
-                other = await slot.load()
-                if other is not None and other != stored and _outlives(other, token):
-                    return other, False
-            self._unsaved = None if await slot.save(token) or not token.refresh_token else token
-        return token, True
-
-    def _worth(self, stored: Token, replaced: Token | None) -> bool:
-        if stored.access_token in self._rejected or self._unsaved is not None:
-            return False
-        if replaced is not None and (
-            stored.access_token == replaced.access_token or _outlives(replaced, stored)
-        ):
-            return False
-        held = HeldToken(stored, self._clock, self._expiry_margin, self._renewal_margin)
-        return held.usable(self._clock)
+        return await self._shared.renewed(
+            self._token,
+            self._fetched,
+            worth=lambda stored: self._worth(stored, stored if anew else replaced),
+            rejected=self._rejected,
+            lock_wait=self.lock_wait,
+        )
 
     async def _fetched(self, previous: Token | None) -> Token:
         self._rotating = previous is not None and previous.refresh_token is not None
@@ -286,53 +270,26 @@ class Renewal:
             await self.fetch_token(self._token), self._clock.time(), self._token
         )
 
-    def _hold(self, token: Token) -> HeldToken:
-        usable_access_token(token.access_token)
-        margin = 0.0 if self.interactive else self._renewal_margin
-        held = HeldToken(token, self._clock, self._expiry_margin, margin)
-        if self._unsaved is not None or any(map(self._overrides, ("get_token", "_has_token"))):
-            held.think_each_time()
-        self._token, self._held = token, held
-        return held
-
-    def _adopted(self) -> HeldToken | None:
-        """What is held, after a look at whether an overridden step has set a token itself."""
-        if self._token is None:
-            self._held = None
-        elif self._held is None or self._held.token is not self._token:
-            return self._hold(self._token)
-        return self._held
-
-    async def _save_again(self) -> None:
-        failures = 0
-        while self._unsaved is not None and self._slot is not None:
-            failures += 1
-            await self._clock.sleep(backoff(failures))
-            token = self._unsaved
-            if token is not None and await self._slot.save(token) and token is self._unsaved:
-                self._unsaved = None
-        self._saving = self._held = None
-
     # -- steps that a subclass written for 0.4.0 overrides
 
     def _overrides(self, step: str) -> bool:
         function = getattr(getattr(self, step), "__func__", None)
         return function is not getattr(Renewal, step)
 
-    def _named(self, access_token: str) -> Token:
-        if self._token is not None and self._token.access_token == access_token:
-            return self._token
-        return Token(usable_access_token(access_token), None)
-
     async def _renew_by_overrides(self, rejected: Token) -> Token:
-        token = await self.get()
-        if token.access_token != rejected.access_token:
-            return token
         if (flight := self._flying) is None:
-            self._flight = flight = Flight(self._reset_by_override())
-        return await flight.join()
+            return await self._start_reset(rejected).join()
+        await flight.join()  # whatever it was for: get_token() knows what came of it
+        return self._named(await self.get_token())
 
-    async def _reset_by_override(self) -> Token:
+    def _start_reset(self, rejected: Token) -> Flight[Token]:
+        self._flight = flight = Flight(self._reset_by_override(rejected))
+        return flight
+
+    async def _reset_by_override(self, rejected: Token) -> Token:
+        token = self._named(await self.get_token())
+        if token.access_token != rejected.access_token:
+            return token  # somebody has reset it already
         if self._overrides("reset_token") or self._can_fetch():
             done: Any = self.reset_token()  # 0.4.0's own implicit manager had a plain one
             if inspect.isawaitable(done):
@@ -348,22 +305,14 @@ class Renewal:
     def _restraint(self) -> Restraint:
         return Restraint(self._clock)
 
-    @cached_property
-    def _rejected(self) -> deque[str]:
-        return deque(maxlen=8)
-
     def _enter(self) -> None:
         if self._closed:
             raise RuntimeError(f"This {type(self).__name__} is closed.")
         if self._loop is not asyncio.get_running_loop():
-            self._loop = enter_loop(self._loop, type(self).__name__)
-            self._flight = self._saving = None
-
-
-def _outlives(one: Token, other: Token) -> bool:
-    if one.expires_at is None or other.expires_at is None:
-        return one.expires_at is None and other.expires_at is not None
-    return one.expires_at > other.expires_at
+            self._loop = enter_loop(self._loop, type(self).__name__, self._flight)
+            self._flight = None
+            if self._shared is not None:
+                self._shared.save_behind(self.lock_wait)
 
 
 def _in_short(error: Exception) -> str:

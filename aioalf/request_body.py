@@ -6,14 +6,23 @@ end. A `Payload` that is built once and kept from closing can be written again, 
 
 from __future__ import annotations
 
+import io
+import os
+import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import FormData, MultipartWriter, payload
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import AsyncIterablePayload, BytesPayload, IOBasePayload, Payload
+from aiohttp.payload import (
+    AsyncIterablePayload,
+    BytesIOPayload,
+    BytesPayload,
+    IOBasePayload,
+    Payload,
+)
 
-__all__ = ("KeptBody", "keep_body", "replayable")
+__all__ = ("KeptBody", "keep_body", "read_in_turn", "replayable")
 
 _PLAIN = (str, bytes, bytearray, memoryview, int, float, type(None))
 
@@ -47,17 +56,58 @@ def replayable(body: Payload) -> bool:
     sent again, since a second request with half a body is worse than a 401.
     """
     if isinstance(body, KeptBody):
-        return replayable(body.kept)
-    if body.consumed:
-        return False
+        body = body.kept
+    return not _spent(body) and _known(body)
+
+
+def _spent(body: Payload) -> bool:
+    if body.consumed or isinstance(body, AsyncIterablePayload):
+        return True
     if isinstance(body, MultipartWriter):
-        return all(replayable(part) for part, _, _ in body)
-    if isinstance(body, AsyncIterablePayload):
-        return False
+        return any(_spent(part) for part, _, _ in body)
     if isinstance(body, IOBasePayload):
         file: Any = body._value
-        return not file.closed and _can_seek(file)
-    return isinstance(body, BytesPayload)
+        return file.closed or not _can_seek(file)
+    return False
+
+
+def _known(body: Payload) -> bool:
+    if isinstance(body, MultipartWriter):
+        return all(_known(part) for part, _, _ in body)
+    return isinstance(body, (BytesPayload, IOBasePayload))
+
+
+def read_in_turn(body: Payload) -> None:
+    """Let each file in a payload do one thing at a time; called before the first send.
+
+    A 401 may come while a thread still reads the next part of a file. Nothing stops that thread: it would
+    move the position after the second send has gone back to the start, and a part would be missing.
+    """
+    if isinstance(body, MultipartWriter):
+        for part, _, _ in body:
+            read_in_turn(part)
+    elif isinstance(body, IOBasePayload) and not isinstance(body, BytesIOPayload):
+        if not isinstance(body._value, _InTurn):
+            body._value = cast("io.IOBase", _InTurn(body._value))
+
+
+class _InTurn:
+    """A file whose `seek` waits for a `read` in another thread to end."""
+
+    def __init__(self, file: io.IOBase) -> None:
+        self._file: Any = file
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, size: int = -1) -> Any:
+        with self._lock:
+            return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> Any:
+        with self._lock:
+            return self._file.seek(offset, whence)
 
 
 def _can_seek(file: Any) -> bool:
@@ -75,6 +125,7 @@ class KeptBody(Payload):
 
     def __init__(self, data: Any) -> None:
         self.kept = _payload(data)
+        read_in_turn(self.kept)
         if isinstance(self.kept, IOBasePayload):
             self.kept.size  # noqa: B018 - notes the present position as the start of the body
         super().__init__(None)
@@ -88,7 +139,7 @@ class KeptBody(Payload):
 
     @property
     def consumed(self) -> bool:
-        return not replayable(self.kept)
+        return _spent(self.kept)
 
     @property
     def autoclose(self) -> bool:

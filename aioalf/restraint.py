@@ -6,7 +6,6 @@ all the same. Meanwhile callers get the last error, or the 401, at once.
 
 from __future__ import annotations
 
-import copy
 import time
 
 from .clock import Clock
@@ -18,6 +17,7 @@ __all__ = ("Restraint",)
 
 _FREE_FAILURES = 2  # token requests in a row that may fail before the next one waits
 _REFUSAL = 60.0  # seconds for which a person's refusal is remembered
+_PASSED_ON = "_passed_on"  # the mark of an error that was given instead of a token request
 
 
 class Restraint:
@@ -37,7 +37,9 @@ class Restraint:
         self._fruitless = 0
 
     def failed(self, error: Exception) -> None:
-        """A token request failed for good."""
+        """A token request failed for good. What `error` gave, and is only passed on, does not count."""
+        if getattr(error, _PASSED_ON, False):
+            return
         self._failures += 1
         if isinstance(error, AuthorizationError):
             wait = _REFUSAL
@@ -57,11 +59,11 @@ class Restraint:
         """
         self._failures = 0
         self._error = None
-        self.doubted = None
         if after_rejection:
             self._fruitless += 1
-            self.doubted = token
             self._doubt_until = self._clock.monotonic() + backoff(self._fruitless)
+        # Also where it was renewed ahead since: nothing has been accepted so far.
+        self.doubted = token if self._fruitless else None
 
     def accepted(self) -> None:
         """The API has accepted the doubted token."""
@@ -74,10 +76,11 @@ class Restraint:
         self._error = self.doubted = None
 
     def error(self) -> TokenError | None:
-        """What to raise instead of making a token request now, or None."""
+        """What to raise instead of making a token request now, or None; each time a new object."""
         if self._error is not None and self._clock.monotonic() >= self._held_until:
             self._error = None
-        return self._error
+        # One object raised again and again would gather the traceback of every time.
+        return None if self._error is None else _copied(self._error)
 
     def fruitless(self, rejected: Token) -> TokenError | None:
         """What to raise instead of replacing this token now, or None."""
@@ -93,17 +96,23 @@ class Restraint:
 
 def _postponed(error: Exception, until: float) -> TokenError:
     """The same error again, saying until when it stands."""
-    note = f"; the token endpoint is not asked again before {_utc(until)}"
-    if not isinstance(error, TokenError):
+    note = f"; the next attempt is made not before {_utc(until)}"
+    if isinstance(error, TokenError):
+        again = _copied(error)
+        again.args = (f"{error.args[0] if error.args else 'No token'}{note}", *error.args[1:])
+    else:
         again = TokenError(f"No token: {type(error).__name__}{note}")
-        again.__cause__ = error
-        return again
-    again = copy.copy(error)
-    if isinstance(error, TokenHTTPError) and isinstance(again, TokenHTTPError):
-        again.response = error.response
     if isinstance(again, (TokenHTTPError, AuthorizationError)):
         again.message += note
-    again.args = (f"{error.args[0] if error.args else 'No token'}{note}", *error.args[1:])
+    setattr(again, _PASSED_ON, True)
+    return again
+
+
+def _copied(error: TokenError) -> TokenError:
+    # Not copy.copy(): it calls the class, and somebody's own may take other arguments.
+    again = error.__class__.__new__(error.__class__)
+    again.args = error.args
+    again.__dict__.update(error.__dict__)
     return again
 
 

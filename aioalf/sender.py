@@ -56,7 +56,7 @@ class Sender:
     async def send(
         self, session: ClientSession, method: str, url: str | URL, options: dict[str, Any]
     ) -> ClientResponse:
-        if not self._may_have_token(session, url):
+        if not self._may_have_token(url):
             return await session.request(method, url, **options)
         if options.get("auth") is not None:
             raise ValueError(AUTH_REFUSED)
@@ -65,9 +65,9 @@ class Sender:
             raise_for_status = session.raise_for_status
         if raise_for_status:
             options["raise_for_status"] = False
-        data = options.get("data")
-        if data is not None:
-            options["data"] = keep_body(data)
+        body = options.get("data")
+        if body is not None:
+            options["data"] = body = keep_body(body)
         try:
             response = await self._authorized(session, method, url, options)
         except TokenHTTPError as error:
@@ -75,8 +75,8 @@ class Sender:
                 raise
             return error.response
         finally:
-            if data is not None and isinstance(kept := options.get("data"), KeptBody):
-                await kept.finish()
+            if isinstance(body, KeptBody):
+                await body.finish()
         if raise_for_status:
             await _raise_for_status(response, raise_for_status)
         return response
@@ -86,8 +86,7 @@ class Sender:
     ) -> ClientResponse:
         manager = self._token_manager
         token = await manager.get()
-        headers = options.get("headers")
-        options["headers"] = sent = self._headers(headers, token)
+        options["headers"] = sent = self._headers(options.get("headers"), token)
         response = await session.request(method, url, **options)
         if response.status != UNAUTHORIZED:
             manager.accepted(token)
@@ -103,8 +102,10 @@ class Sender:
             return response
         await drain(response)
         token = await manager.renew(token)
-        options["headers"] = self._headers(headers, token)
-        if response.history:
+        options["headers"] = self._headers(sent, token)
+        options.pop("upload_tracker", None)  # aiohttp takes one for a single request only
+        hops = response.history
+        if hops:
             # Only the last hop was refused: what the first one did is done.
             method, url = response.method, response.url
             options.pop("params", None)
@@ -113,6 +114,7 @@ class Sender:
                 options.pop("json", None)
                 options["headers"].pop(hdrs.CONTENT_LENGTH, None)
         response = await session.request(method, url, **options)
+        response._history = hops + response._history  # as if nothing had happened on the way
         if response.status != UNAUTHORIZED:
             manager.accepted(token)
         return response
@@ -120,14 +122,13 @@ class Sender:
     async def connect(
         self, session: ClientSession, url: str | URL, options: dict[str, Any]
     ) -> ClientWebSocketResponse[bool]:
-        if not self._may_have_token(session, url):
+        if not self._may_have_token(url):
             return await session.ws_connect(url, **options)
         if options.get("auth") is not None:
             raise ValueError(AUTH_REFUSED)
         manager = self._token_manager
         token = await manager.get()
-        headers = options.pop("headers", None)
-        sent = self._headers(headers, token)
+        sent = self._headers(options.pop("headers", None), token)
         try:
             websocket = await session.ws_connect(url, headers=sent, **options)
         except ClientResponseError as error:
@@ -137,9 +138,8 @@ class Sender:
             if error.request_info.headers.get(hdrs.AUTHORIZATION) != sent[hdrs.AUTHORIZATION]:
                 raise
             token = await manager.renew(token)
-            websocket = await session.ws_connect(
-                url, headers=self._headers(headers, token), **options
-            )
+            sent = self._headers(sent, token)
+            websocket = await session.ws_connect(url, headers=sent, **options)
         manager.accepted(token)
         return websocket
 
@@ -154,7 +154,7 @@ class Sender:
         copy[hdrs.AUTHORIZATION] = self._bearer[hdrs.AUTHORIZATION]
         return copy
 
-    def _may_have_token(self, session: ClientSession, url: str | URL) -> bool:
+    def _may_have_token(self, url: str | URL) -> bool:
         if self._origins is None:
             return True
         try:

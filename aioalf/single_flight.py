@@ -13,6 +13,8 @@ __all__ = ("Flight",)
 
 T = TypeVar("T")
 
+_aboard: contextvars.ContextVar[object] = contextvars.ContextVar("aioalf_flight", default=None)
+
 
 class Flight(Generic[T]):
     """Runs a coroutine in a task of its own and hands its outcome to everybody who joined.
@@ -28,17 +30,26 @@ class Flight(Generic[T]):
     def __init__(self, work: Coroutine[Any, Any, T], *, abandon: bool = False) -> None:
         self._waiters: set[asyncio.Future[T]] = set()
         self._abandon = abandon
+        self._mark = object()
         self.abandoned = False
         # An empty context: what the first caller keeps in its context variables is not everybody's.
-        self.task = contextvars.Context().run(
-            asyncio.create_task, work, name="aioalf: token renewal"
-        )
+        context = contextvars.Context()
+        context.run(_aboard.set, self._mark)
+        self.task = context.run(asyncio.create_task, work, name="aioalf: token renewal")
         self.task.add_done_callback(self._land)
 
     @property
     def joinable(self) -> bool:
         """Whether whoever joins now gets the outcome of work that still runs."""
         return not self.abandoned and not self.task.done()
+
+    @property
+    def aboard(self) -> bool:
+        """Whether it is the work itself that asks, or a task that it has started.
+
+        To join would be to wait for itself. Before Python 3.12 ``asyncio.wait_for`` starts a task.
+        """
+        return _aboard.get() is self._mark
 
     async def join(self) -> T:
         """Wait for the outcome; being cancelled here disturbs nobody else."""

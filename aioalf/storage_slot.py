@@ -77,26 +77,28 @@ class Slot:
     async def locked(self, wait: float) -> AsyncIterator[Lease | None]:
         """Hold the storage's lock, or go on without it when it cannot be had.
 
+        Gives what the lock gives: a `Lease`, None, or whatever somebody's own lock gives.
+
         :param wait: seconds to wait for it.
         """
         lock, lease = None, None
         try:
             lock = self._lock()
-            lease = await self._entered(lock, wait)
-        except asyncio.TimeoutError:
-            lock = None
-            logger.warning(
-                "The lock of the token storage was not free within %g s: going on without it.", wait
-            )
+            held, lease = await self._entered(lock, wait)
         except Exception as error:
-            lock = None
+            held = False
             self._complain("lock", error)
         else:
             self._failing.discard("lock")
+            if not held:
+                logger.warning(
+                    "The lock of the token storage was not free within %g s: going on without it.",
+                    wait,
+                )
         try:
             yield lease
         finally:
-            if lock is not None:
+            if held and lock is not None:
                 await self._exit(lock)
 
     def _target(self) -> Any:
@@ -107,7 +109,7 @@ class Slot:
 
     def _lock(self) -> AbstractAsyncContextManager[Lease | None]:
         lock = getattr(self._target(), "lock", nullcontext)
-        return lock()  # type: ignore[no-any-return]
+        return lock()
 
     async def _call(self, name: str, *args: object) -> Any:
         result = getattr(self._target(), name)(*args)
@@ -117,8 +119,9 @@ class Slot:
 
     async def _entered(
         self, lock: AbstractAsyncContextManager[Lease | None], wait: float
-    ) -> Lease | None:
-        entering = asyncio.ensure_future(lock.__aenter__())
+    ) -> tuple[bool, Lease | None]:
+        """Enter the lock; tell whether that was in time, and what it gave."""
+        entering = _started(lock.__aenter__())
         try:
             await asyncio.wait({entering}, timeout=wait)
         except asyncio.CancelledError:
@@ -129,8 +132,8 @@ class Slot:
         if not entering.done():
             await self._withdraw(entering)
             if not _succeeded(entering):
-                raise asyncio.TimeoutError
-        return entering.result()
+                return False, None
+        return True, _outcome(entering)
 
     async def _withdraw(self, entering: asyncio.Future[Any]) -> None:
         entering.cancel()
@@ -138,13 +141,17 @@ class Slot:
 
     async def _exit(self, lock: AbstractAsyncContextManager[Lease | None]) -> None:
         # Not awaited directly: whoever is cancelled here must still give the lock back.
-        leaving = asyncio.ensure_future(lock.__aexit__(None, None, None))
+        leaving = _started(lock.__aexit__(None, None, None))
         await asyncio.wait({leaving}, timeout=self._patience)
-        if not leaving.done():
-            leaving.cancel()
-            self._complain("unlock", asyncio.TimeoutError())
-        elif not leaving.cancelled() and (error := leaving.exception()) is not None:
+        try:
+            if not leaving.done():
+                leaving.cancel()
+                raise asyncio.TimeoutError
+            _outcome(leaving)
+        except Exception as error:
             self._complain("unlock", error)
+        else:
+            self._failing.discard("unlock")
 
     def _complain(self, what: str, error: BaseException, token: Token | None = None) -> None:
         at_stake = token is not None and token.refresh_token is not None
@@ -175,7 +182,7 @@ def _succeeded(future: asyncio.Future[Any]) -> bool:
 
 async def _bounded(awaitable: Awaitable[T], seconds: float) -> T:
     """Wait so long and no longer, even for what does not react to being cancelled."""
-    future = asyncio.ensure_future(awaitable)
+    future = _started(awaitable)
     try:
         await asyncio.wait({future}, timeout=seconds)
     except asyncio.CancelledError:
@@ -184,4 +191,17 @@ async def _bounded(awaitable: Awaitable[T], seconds: float) -> T:
     if not future.done():
         future.cancel()
         raise asyncio.TimeoutError
+    return _outcome(future)
+
+
+def _started(awaitable: Awaitable[T]) -> asyncio.Future[T]:
+    future = asyncio.ensure_future(awaitable)
+    # Nobody may be left to see what it says in the end, and asyncio would complain of that.
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return future
+
+
+def _outcome(future: asyncio.Future[T]) -> T:
+    if future.cancelled():  # by the storage itself: that is no reason to cancel the renewal
+        raise TokenError("a call was cancelled")
     return future.result()

@@ -28,7 +28,9 @@ def fingerprint(token: str) -> str:
     :param token: any token.
     :return: eight hexadecimal digits.
     """
-    return hmac.new(_FINGERPRINT_KEY, token.encode(), hashlib.sha256).hexdigest()[:8]
+    return hmac.new(
+        _FINGERPRINT_KEY, token.encode("utf-8", "surrogatepass"), hashlib.sha256
+    ).hexdigest()[:8]
 
 
 @dataclass(frozen=True, init=False, repr=False)

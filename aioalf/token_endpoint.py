@@ -6,13 +6,15 @@ Pure: no I/O, and no import of aiohttp or asyncio.
 from __future__ import annotations
 
 import email.utils
+import html
 import json
 import logging
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timezone
 from typing import Any
-from urllib.parse import parse_qsl, quote, quote_plus
+from urllib.parse import parse_qsl
 
 from .errors import TokenError, TokenHTTPError
 from .token import Token
@@ -24,6 +26,7 @@ __all__ = (
     "read_token_response",
     "redact",
     "scope_string",
+    "secrets_of",
     "token_from",
     "usable_access_token",
 )
@@ -32,14 +35,21 @@ logger = logging.getLogger(__name__)
 
 # RFC 6750 section 2.1 allows less (b64token); servers in the field give any visible ASCII.
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
+_NO_ERROR_CODE = re.compile(r"[^\x20-\x7e]")  # RFC 6749 section 5.2
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?", re.ASCII)
+# As they stand in JSON, in a form, in a header, in XML; escaped once more in a string or a page.
+_QUOTE = r"(?:\\*[\"']|&quot;|&\#34;|%22)?"
 _SECRET_FIELD = re.compile(
-    r"((?:access_token|refresh_token|id_token|client_secret|client_assertion|password|assertion|code)"
-    r"[\"']?\s*[:=]\s*[\"']?)[^\"'&\s,}<]+",
+    r"((?:(?:access|refresh|id)_?token|client_?secret|(?:client_?)?assertion|password)"
+    rf"{_QUOTE}\s*(?:[:=>]|%3A|%3D)\s*{_QUOTE})[^\"'&\s,}}<\\]+",
     re.IGNORECASE,
 )
 _CREDENTIALS = re.compile(r"\b((?:Basic|Bearer)\s+)[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE)
-_SHOWN = 2000  # characters of an error body that go into an exception
+# Parameters of a token request that are secrets: client_secret, refresh_token, code_verifier, ...
+_SECRET_NAME = re.compile(r"(?!.*_type$).*(?:secret|token|assertion|code|password|key)")
+_LOOKED_AT = 16_384  # characters of an error that are looked through
+_SHOWN = 2000  # characters of them that go into an exception
+_SPELLING = 20  # characters that one character of a secret may be spelled with
 
 
 def scope_string(scope: str | Sequence[str] | None) -> str | None:
@@ -55,12 +65,13 @@ def client_credentials_form(
     """The form of a client_credentials request (RFC 6749 section 4.4.2).
 
     :param scope: the scope to ask for, or None for the server's default.
-    :param params: further parameters, such as ``audience``; a list as value repeats the parameter.
+    :param params: further parameters, such as ``audience``; a list as value repeats the parameter, None
+        leaves it out.
     """
     form: dict[str, Any] = {"grant_type": "client_credentials"}
     if scoped := scope_string(scope):
         form["scope"] = scoped
-    form.update(params or {})
+    form.update((name, value) for name, value in (params or {}).items() if value is not None)
     return form
 
 
@@ -83,19 +94,21 @@ def read_token_response(
     params = _parameters(content_type, body)
     if status >= 400 or (params is not None and params.get("error")):
         secrets = tuple(secrets)
-        said = {
-            name: redact(value, secrets)
+        said: dict[str, Any] = {
+            name: _excerpt(value, secrets)
             for name in ("error", "error_description", "error_uri")
             if params is not None and isinstance(value := params.get(name), str)
         }
+        if "error" in said:  # it goes into one line of a log, whatever it is
+            said["error"] = _NO_ERROR_CODE.sub("?", said["error"])[:100]
         raise TokenHTTPError(
-            "Failed to request token" + (f" ({said['error'][:100]})" if "error" in said else ""),
+            "Failed to request token" + (f" ({said['error']})" if "error" in said else ""),
             status,
-            redact(body[: 4 * _SHOWN].decode("utf-8", "replace"), secrets)[:_SHOWN],
+            _excerpt(body[: 4 * _LOOKED_AT].decode("utf-8", "replace"), secrets),
             **said,
         )
     if params is None:
-        kind = content_type or "no content type"
+        kind = redact(content_type, secrets)[:80] or "no content type"
         raise TokenError(
             f"The token endpoint answered {status} with a body that is no token response"
             f" ({len(body)} bytes, {kind}): a JSON object was expected. Is it the right URL?"
@@ -105,7 +118,7 @@ def read_token_response(
 
 def _parameters(content_type: str, body: bytes) -> dict[str, Any] | None:
     try:
-        parsed = json.loads(body)
+        parsed = json.loads(body, parse_int=_integer)
     except (ValueError, RecursionError):
         if content_type not in ("application/x-www-form-urlencoded", "text/plain"):
             return None
@@ -198,28 +211,81 @@ def read_retry_after(value: str | None, now: float) -> float | None:
     if value is None:
         return None
     text = value.strip()
-    if re.fullmatch(r"[0-9]{1,9}", text, re.ASCII):
+    if re.fullmatch(r"[0-9]+", text):
         return float(text)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+        date = email.utils.parsedate_to_datetime(text)
+        if date.tzinfo is None:  # the obsolete form of asctime() names no zone
+            date = date.replace(tzinfo=timezone.utc)
+        return max(0.0, date.timestamp() - now)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
+
+
+def secrets_of(
+    client_secret: str | None, headers: Mapping[str, str], form: Mapping[str, Any]
+) -> list[str]:
+    """List what a token request holds that no error of ours may show, should the server repeat it.
+
+    :param client_secret: the secret as it is now.
+    :param headers: the header fields that client authentication has set.
+    :param form: the whole form: its refresh token, code or assertion is a secret as well.
+    """
+    credentials = [value.rpartition(" ")[2].rstrip("=") for value in headers.values()]
+    values = [value for name, value in form.items() if _SECRET_NAME.match(name)]
+    return [s for s in (client_secret, *credentials, *values) if s and isinstance(s, str)]
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """Take out of a text whatever is, or looks like, a secret or a token.
 
     :param text: what a server said.
-    :param secrets: secrets that are known, taken out as they are and as they look percent-encoded.
+    :param secrets: secrets that are known, taken out as they are and percent-encoded, or as they are
+        escaped in JSON, HTML or XML.
     """
-    for secret in secrets:
-        for form in {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}:
-            if form:
-                text = text.replace(form, "***")
+    # The longest first: a secret may hold another.
+    for secret in sorted(secrets, key=len, reverse=True):
+        if secret:
+            text = re.sub("".join(map(_spellings, secret)), "***", text)
     return _CREDENTIALS.sub(r"\1***", _SECRET_FIELD.sub(r"\1***", text))
 
 
+def _spellings(character: str) -> str:
+    code = ord(character)
+    escaped = (
+        0xDC80 <= code <= 0xDCFF
+    )  # a byte of another encoding, as Python reads its environment
+    utf8 = character.encode("utf-8", "surrogateescape" if escaped else "surrogatepass")
+    utf16 = character.encode("utf-16-be", "surrogatepass").hex()
+    spelled = {
+        re.escape(character),
+        re.escape(html.escape(character)),
+        re.escape(json.dumps(character)[1:-1]),
+        "(?i:" + "".join(f"%(?:25)*{byte:02x}" for byte in utf8) + ")",  # also more than once
+        "(?i:" + "".join(rf"\\u{utf16[i : i + 4]}" for i in range(0, len(utf16), 4)) + ")",
+        rf"(?i:&\#(?:{code}|x0*{code:x});)",
+        *({r"\+"} if character == " " else ()),
+        *({r"\\/"} if character == "/" else ()),
+        *({"\ufffd"} if code > 127 else ()),  # in an encoding that is not UTF-8
+    }
+    return "(?:" + "|".join(sorted(spelled)) + ")"
+
+
+def _excerpt(text: str, secrets: Sequence[str]) -> str:
+    shown = redact(text[:_LOOKED_AT], secrets)
+    if len(text) > _LOOKED_AT:
+        # Half a secret may stand at the cut, where nothing knows it.
+        shown = shown[: -_SPELLING * max(map(len, secrets), default=0) or None]
+    return shown[:_SHOWN]
+
+
+def _integer(digits: str) -> float:
+    # int() refuses, or takes minutes, where there are thousands of them.
+    return int(digits) if len(digits) < 100 else float(digits)
+
+
 def _named(value: object) -> str:
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9._:/+-]{1,20}", value):
+    # Short and without digits, as the registered ones are: it may be the token, in the wrong place.
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z_-]{1,16}", value):
         return repr(value)
     return f"that is no name (a {type(value).__name__})"

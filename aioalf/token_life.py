@@ -11,7 +11,7 @@ import random
 from .clock import Clock
 from .token import Token
 
-__all__ = ("HeldToken", "backoff")
+__all__ = ("HeldToken", "backoff", "outlives")
 
 _FIRST_WAIT = 1.0  # seconds
 _LONGEST_WAIT = 30.0  # seconds
@@ -82,6 +82,17 @@ class HeldToken:
         """Whether it may be handed out with no further thought."""
         return self._quick and clock.monotonic() < self._due and clock.time() < self._due_wall
 
+    def spend(self) -> None:
+        """Do not hand it out any more."""
+        self._due = self._usable_until = -math.inf
+
     def think_each_time(self) -> None:
         """Never be `calm`: there is more to look at than the clock."""
         self._quick = False
+
+
+def outlives(one: Token, other: Token) -> bool:
+    """Whether a token expires later than another; one of unknown life never does."""
+    if one.expires_at is None or other.expires_at is None:
+        return one.expires_at is None and other.expires_at is not None
+    return one.expires_at > other.expires_at

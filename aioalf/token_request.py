@@ -10,19 +10,24 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import (
     ClientConnectionError,
     ClientError,
+    ClientHttpProxyError,
     ClientPayloadError,
     ClientResponse,
+    ClientResponseError,
     ClientSession,
     ClientSSLError,
     ClientTimeout,
     DummyCookieJar,
     RequestInfo,
+    ServerDisconnectedError,
+    ServerFingerprintMismatch,
     hdrs,
 )
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -34,19 +39,22 @@ from .sessions import OwnedSession
 from .token_endpoint import read_retry_after
 from .token_life import backoff
 
-__all__ = ("TokenEndpointClient", "TokenErrorResponse", "shown_url")
+__all__ = ("TokenEndpointClient", "TokenErrorResponse", "checked_url", "shown_url")
 
 logger = logging.getLogger(__name__)
 
 _BODY_LIMIT = 2**20  # bytes, after decompression
 _TIMEOUT = ClientTimeout(total=30)
+_TLS_ERRORS = (ClientSSLError, ServerFingerprintMismatch)
 _PASSING_STATUSES = frozenset({429, 502, 503, 504})
 # What `http_options` may not replace: the credentials, the form and the fences.
 _FENCED = frozenset(
     "method str_or_url url params data json auth cookies allow_redirects max_redirects"
     " raise_for_status read_until_eof auto_decompress middlewares self".split()
 )
-_OWN_HEADERS = frozenset({"authorization", "accept", "content-type", "content-length", "cookie"})
+_OWN_HEADERS = frozenset(
+    "authorization accept accept-encoding content-type content-length cookie".split()
+)
 
 
 class TokenErrorResponse(ClientResponse):
@@ -81,6 +89,10 @@ class TokenErrorResponse(ClientResponse):
         assert self._body is not None
         return self._body
 
+    def __repr__(self) -> str:
+        # Without the headers: a server may repeat in them what it was sent.
+        return f"<{type(self).__name__} {shown_url(self.url)} [{self.status}]>"
+
 
 class TokenEndpointClient:
     """Sends token requests.
@@ -108,26 +120,27 @@ class TokenEndpointClient:
         self._clock = clock
 
     async def post(
-        self, url: str | URL, headers: Mapping[str, str], form: Mapping[str, Any]
+        self, endpoint: URL, headers: Mapping[str, str], form: Mapping[str, Any]
     ) -> tuple[ClientResponse, bytes]:
         """Send one token request, again after a passing failure, and read the answer whole.
 
+        :param endpoint: where to, as `checked_url` gives it.
+        :param headers: header fields of client authentication.
+        :param form: the form, credentials included.
         :return: the response, its connection given back, and its body; any status but a redirect.
         :raises TokenError: there is no answer, a redirect, or one that is too long or cut short.
         """
-        endpoint = _checked_url(url)
         failures = 0
         while True:
             retry_after = None
             try:
                 response, body = await self._post_once(endpoint, headers, form)
-            except ClientConnectionError as error:
-                if failures >= self._retries or isinstance(error, ClientSSLError):
-                    raise _explained(error, endpoint) from error
             except TokenError:
                 raise
             except (ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
-                raise _explained(error, endpoint) from error
+                passing = isinstance(error, ClientConnectionError)
+                if failures >= self._retries or not passing or isinstance(error, _TLS_ERRORS):
+                    raise _explained(error, endpoint) from _cause(error)
             else:
                 if failures >= self._retries or response.status not in _PASSING_STATUSES:
                     return response, body
@@ -145,24 +158,22 @@ class TokenEndpointClient:
         session = self._borrowed if self._borrowed is not None else self._own.get()
         sent: CIMultiDict[str] = CIMultiDict(self._headers)
         sent[hdrs.ACCEPT] = "application/json"
+        sent[hdrs.ACCEPT_ENCODING] = "gzip, deflate"
+        sent[hdrs.CONTENT_TYPE] = "application/x-www-form-urlencoded"
         sent.update(headers)
         try:
             async with session.post(
                 url,
-                **{"timeout": _TIMEOUT, **self._options},
+                **self._options,
                 data=dict(form),
                 headers=sent,
                 allow_redirects=False,
                 raise_for_status=False,
+                auto_decompress=False,  # see _unpacked
                 middlewares=(),
             ) as response:
                 if 300 <= response.status < 400:
-                    target = response.headers.get(hdrs.LOCATION, "nowhere")
-                    raise TokenError(
-                        f"The token endpoint {shown_url(url)} answered {response.status} and points to"
-                        f" {shown_url(target)}: a token request follows no redirect, nothing was sent"
-                        " there. Is it the right URL?"
-                    )
+                    raise _redirected(response, url)
                 return response, await _read(response, url)
         finally:
             if self._borrowed is None and not self.keep_open:
@@ -177,17 +188,56 @@ def _bare_session() -> ClientSession:
     return ClientSession(cookie_jar=DummyCookieJar())
 
 
+def _redirected(response: ClientResponse, url: URL) -> TokenError:
+    location = response.headers.get(hdrs.LOCATION)
+    try:
+        target = "nowhere" if location is None else shown_url(url.join(URL(location)))
+    except ValueError:
+        target = "something that is not a URL"
+    return TokenError(
+        f"The token endpoint {shown_url(url)} answered {response.status} and points to {target[:300]}:"
+        " a token request follows no redirect, nothing was sent there. Is it the right URL?"
+    )
+
+
 async def _read(response: ClientResponse, url: URL) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > _BODY_LIMIT:
             response.close()
-            raise TokenError(
-                f"The token endpoint {shown_url(url)} answered {response.status} with more than"
-                f" {_BODY_LIMIT} bytes: that is no token response."
-            )
+            break
+    else:
+        body = _unpacked(response.headers.get(hdrs.CONTENT_ENCODING, ""), body)
+    if len(body) > _BODY_LIMIT:
+        raise TokenError(
+            f"The token endpoint {shown_url(url)} answered {response.status} with more than"
+            f" {_BODY_LIMIT} bytes: that is no token response."
+        )
     return bytes(body)
+
+
+def _unpacked(encoding: str, body: bytearray) -> bytearray:
+    """Undo a Content-Encoding, as far as one byte over the limit.
+
+    Not left to aiohttp, some versions of which unpack whatever has arrived before anybody can look: 250
+    KiB of zeros, packed, are then 250 MiB.
+
+    :raises ClientPayloadError: it is not what it says, or cut short.
+    """
+    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate") or not body:
+        return body  # servers also name a charset here; what they cannot mean is read as it is
+    headless = (
+        body[0] & 0x0F != 8 and body[0] != 0x1F
+    )  # some send "deflate" without the zlib format
+    unpacking = zlib.decompressobj(-zlib.MAX_WBITS if headless else zlib.MAX_WBITS | 32)
+    try:
+        unpacked = unpacking.decompress(body, _BODY_LIMIT + 1)
+    except zlib.error:
+        raise ClientPayloadError from None
+    if len(unpacked) <= _BODY_LIMIT and not unpacking.eof:
+        raise ClientPayloadError
+    return bytearray(unpacked)
 
 
 def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], CIMultiDict[str]]:
@@ -208,18 +258,24 @@ def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], CIMultiDict[st
         )
     for name in _OWN_HEADERS:
         own.popall(name, None)
-    return {k: v for k, v in options.items() if k not in _FENCED and k != "headers"}, own
+    kept = {k: v for k, v in options.items() if k not in _FENCED and k != "headers"}
+    if kept.get("timeout") is None:  # to aiohttp that is the session's
+        kept["timeout"] = _TIMEOUT
+    return kept, own
 
 
-def _checked_url(url: str | URL) -> URL:
+def checked_url(url: str | URL) -> URL:
+    """The URL of a token endpoint (RFC 6749 section 3.2).
+
+    :raises TokenError: it is no absolute http or https URL, or holds credentials.
+    """
     try:
         endpoint = URL(url)
-    except (TypeError, ValueError) as error:
-        raise TokenError("The token endpoint is not a URL.") from error
+    except (TypeError, ValueError):
+        endpoint = URL()
     if endpoint.scheme not in ("http", "https") or not endpoint.host:
-        raise TokenError(
-            f"The token endpoint {shown_url(endpoint)} is not an absolute http or https URL."
-        )
+        # Not shown: with its arguments in the wrong order, it is a client secret.
+        raise TokenError("The token endpoint is not an absolute http or https URL.")
     if endpoint.user is not None or endpoint.password is not None:
         raise TokenError(
             f"The token endpoint {shown_url(endpoint)} holds credentials in its URL: pass them as"
@@ -229,16 +285,28 @@ def _checked_url(url: str | URL) -> URL:
 
 
 def _explained(error: BaseException, url: URL) -> TokenError:
-    where = shown_url(url)
+    where = f"the token endpoint {shown_url(url)}"
     if isinstance(error, asyncio.TimeoutError):
-        return TokenError(f"The token endpoint {where} did not answer in time.")
-    if isinstance(error, ClientSSLError):
-        return TokenError(f"No TLS connection to the token endpoint {where}: {error}")
-    if isinstance(error, ClientPayloadError):
-        return TokenError(f"The answer of the token endpoint {where} is cut short or unreadable.")
-    if isinstance(error, ClientConnectionError):
-        return TokenError(f"No answer from the token endpoint {where}: {error}")
+        return TokenError(f"No answer in time from {where}.")
+    if isinstance(error, _TLS_ERRORS):
+        said = (
+            f": {error}" if isinstance(error, ClientSSLError) else ", whose certificate is another."
+        )
+        return TokenError(f"No TLS connection to {where}{said}")
+    if isinstance(error, ServerDisconnectedError):
+        return TokenError(f"No answer from {where}: it closed the connection.")
+    if isinstance(error, OSError):
+        return TokenError(f"No connection to {where}: {error}")
+    if isinstance(error, ClientHttpProxyError):
+        return TokenError(f"No connection to {where}: the proxy answered {error.status}.")
+    if isinstance(error, (ClientPayloadError, ClientResponseError)):
+        return TokenError(f"The answer of {where} is cut short or unreadable.")
     return TokenError(f"The token request to {where} failed ({type(error).__name__}).")
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """What of an error may stand in a traceback: not what quotes the answer, or the request."""
+    return error if isinstance(error, (OSError, asyncio.TimeoutError)) else None
 
 
 def shown_url(url: str | URL) -> str:
@@ -246,7 +314,4 @@ def shown_url(url: str | URL) -> str:
     try:
         return str(URL(url).with_user(None).with_query(None).with_fragment(None))
     except (TypeError, ValueError):
-        try:
-            return str(URL(url).with_query(None).with_fragment(None))
-        except (TypeError, ValueError):
-            return "(not a URL)"
+        return "(not an absolute URL)"

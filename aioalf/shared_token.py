@@ -1,0 +1,121 @@
+"""`SharedToken`: a token that a storage shares with other managers, tasks, processes and machines.
+
+A renewal is: lock, load again (another may have renewed), fetch, save, unlock. A refresh token that
+could not be saved is kept here, and saving it is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Container
+
+from .clock import Clock
+from .storage_slot import Slot
+from .token import Token
+from .token_life import backoff, outlives
+
+__all__ = ("SharedToken",)
+
+
+class SharedToken:
+    """The token of one binding, as one manager shares it.
+
+    :param slot: where it is stored.
+    :param clock: the clocks and the sleep.
+    """
+
+    def __init__(self, slot: Slot, clock: Clock) -> None:
+        self._slot = slot
+        self._clock = clock
+        #: A token with a refresh token that the storage should have, and has not.
+        self._unsaved: Token | None = None
+        #: The access tokens that were known when the last one was fetched: those that it replaces.
+        self._older: set[str] = set()
+        self._saving: asyncio.Task[None] | None = None
+
+    async def renewed(
+        self,
+        present: Token | None,
+        fetch: Callable[[Token | None], Awaitable[Token]],
+        *,
+        worth: Callable[[Token], bool],
+        rejected: Container[str],
+        lock_wait: float,
+    ) -> tuple[Token, bool]:
+        """Take the token that is stored, or fetch one and store it.
+
+        :param present: the token that the manager has.
+        :param fetch: gets a new token in place of the one it is given, whose refresh token it may use.
+        :param worth: whether a stored token will do.
+        :param rejected: access tokens that an API has rejected.
+        :param lock_wait: seconds to wait for the storage's lock before going on without it.
+        :return: the token, and whether it has been fetched.
+        """
+        async with self._slot.locked(lock_wait) as lease:
+            stored = await self._slot.load()
+            if stored is not None and self._unsaved is None and worth(stored):
+                return stored, False
+            if stored is not None and stored.refresh_token is None:
+                if stored.access_token in rejected:
+                    await self._slot.clean()
+            known = [token for token in (self._unsaved, stored, present) if token is not None]
+            token = await fetch(next((one for one in known if one.refresh_token), present))
+            # From here on, so that it is not lost where what follows is cancelled.
+            self._unsaved = token if token.refresh_token else None
+            self._older = {one.access_token for one in known}
+            if getattr(lease, "lost", False) and (other := await self._better(token)):
+                self._unsaved = None
+                return other, False
+            if await self._slot.save(token):
+                self._unsaved = None
+        self.save_behind(lock_wait)
+        return token, True
+
+    def save_behind(self, lock_wait: float) -> None:
+        """Go on trying to save, in the background, what has not been saved; at once where all has.
+
+        :param lock_wait: seconds to wait for the storage's lock before going on without it.
+        """
+        if self._unsaved is not None and self._saving_here() is None:
+            work = self._save_again(lock_wait)
+            self._saving = contextvars.Context().run(
+                asyncio.create_task, work, name="aioalf: token saving"
+            )
+
+    async def _save_again(self, lock_wait: float) -> None:
+        failures = 0
+        while self._unsaved is not None:
+            failures += 1
+            await self._clock.sleep(backoff(failures))
+            async with self._slot.locked(lock_wait):
+                await self._save_now()
+
+    async def _save_now(self) -> None:
+        token = self._unsaved
+        if token is None:
+            return
+        done = await self._better(token) is not None or await self._slot.save(token)
+        if done and token is self._unsaved:
+            self._unsaved = None
+
+    async def _better(self, token: Token) -> Token | None:
+        """What another has stored since, if that lives longer: it must not be thrown away."""
+        stored = await self._slot.load()
+        if stored is None or stored.access_token in self._older or not outlives(stored, token):
+            return None
+        return stored
+
+    def _saving_here(self) -> asyncio.Task[None] | None:
+        """The task that saves, if it still runs and belongs to this event loop."""
+        task = self._saving
+        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
+            return None
+        return task
+
+    async def close(self) -> None:
+        """End what runs in the background; save, once more, what has not been saved."""
+        if (task := self._saving_here()) is not None:
+            task.cancel()
+            await asyncio.wait({task})
+        await self._save_now()

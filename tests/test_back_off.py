@@ -1,0 +1,332 @@
+"""What does not help backs off: a token endpoint that fails, and new tokens that are rejected."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from email.utils import formatdate
+
+import pytest
+from fakes import FakeClock
+from managing import Fetching, manager_for, turns
+
+from aioalf.client import Client
+from aioalf.errors import AuthorizationError, TokenError, TokenHTTPError
+from aioalf.testing import AuthorizationServer
+from aioalf.token import Token
+
+OUTAGE = 10_000  # requests
+
+
+async def fail(manager: Fetching) -> TokenError:
+    """The error that a call gets now."""
+    with pytest.raises(TokenError) as caught:
+        await manager.get()
+    return caught.value
+
+
+def broken(clock: FakeClock, error: BaseException | None = None) -> Fetching:
+    """A manager whose token requests all fail."""
+    return Fetching(clock, *[error or TokenError("No answer")] * 1000)
+
+
+async def test_from_the_third_failure_in_a_row_the_next_attempt_waits(clock: FakeClock) -> None:
+    """1 s doubling to 30 s, less a quarter at most; before that each call tries afresh."""
+    manager = broken(clock)
+    for number in (1, 2, 3):
+        assert str(await fail(manager)) == "No answer"
+        assert len(manager.fetches) == number
+    for wait in (1, 2, 4, 8, 16, 30, 30, 30):
+        asked = len(manager.fetches)
+        clock.advance(0.74 * wait)
+        assert "not before" in str(await fail(manager))
+        assert len(manager.fetches) == asked
+        clock.advance(0.27 * wait)
+        assert str(await fail(manager)) == "No answer"
+        assert len(manager.fetches) == asked + 1
+
+
+async def test_the_error_says_until_when(clock: FakeClock) -> None:
+    """In UTC, on the wall clock."""
+    manager = broken(clock)  # it stands at 22:13:20 UTC
+    manager.answers = [TokenHTTPError("Down", 503, "", retry_after=40.0) for _ in range(3)]
+    for _ in range(3):
+        await fail(manager)
+    error = await fail(manager)
+    assert "22:14:00 UTC" in str(error)
+
+
+async def test_meanwhile_callers_get_the_last_error_at_once_each_their_own(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Of the same class, with all that it tells; the traceback of one is not that of all."""
+    server.answer_next(400, body='{"error": "invalid_scope"}', times=OUTAGE)
+    async with manager_for(server, clock) as manager:
+        for _ in range(3):
+            with pytest.raises(TokenHTTPError):
+                await manager.get()
+        errors = await asyncio.gather(*(manager.get() for _ in range(50)), return_exceptions=True)
+        assert server.token_requests == 3
+    assert len({id(error) for error in errors}) == 50
+    for error in errors:
+        assert isinstance(error, TokenHTTPError)
+        assert error.response_status == 400
+        assert error.error == "invalid_scope"
+        assert error.response is not None
+        assert await error.response.read() == b'{"error": "invalid_scope"}'
+        assert "not before" in str(error)
+        assert len(traceback.extract_tb(error.__traceback__)) < 10
+
+
+async def test_of_those_who_waited_for_the_third_failure_each_gets_it_as_it_is(
+    clock: FakeClock,
+) -> None:
+    """Backing off begins after it."""
+    manager = broken(clock)
+    for _ in range(3):
+        errors = await asyncio.gather(*(manager.get() for _ in range(5)), return_exceptions=True)
+        assert [str(error) for error in errors] == ["No answer"] * 5
+    assert len(manager.fetches) == 3
+    assert "not before" in str(await fail(manager))
+
+
+@pytest.mark.parametrize(("said", "wait"), [("17", 17), ("0", 0), ("86400", 60), ("soon", 1)])
+async def test_retry_after_is_honoured_up_to_a_minute(
+    said: str, wait: float, server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """RFC 9110 section 10.2.3; what cannot be read is passed over."""
+    server.answer_next(429, {"Retry-After": said}, times=OUTAGE)
+    async with manager_for(server, clock) as manager:
+        for _ in range(3):
+            with pytest.raises(TokenHTTPError):
+                await manager.get()
+        if wait:
+            clock.advance(0.74 * wait)
+            with pytest.raises(TokenHTTPError):
+                await manager.get()
+            assert server.token_requests == 3
+            clock.advance(0.27 * wait)
+        with pytest.raises(TokenHTTPError):
+            await manager.get()
+        assert server.token_requests == 4
+
+
+async def test_retry_after_may_be_a_date(server: AuthorizationServer, clock: FakeClock) -> None:
+    """In the wall clock's time."""
+    date = formatdate(clock.time() + 20, usegmt=True)
+    server.answer_next(503, {"Retry-After": date}, times=OUTAGE)
+    async with manager_for(server, clock) as manager:
+        for asked in (1, 2, 3, 3, 3):
+            with pytest.raises(TokenHTTPError):
+                await manager.get()
+            assert server.token_requests == asked
+            clock.advance(4)
+        clock.advance(8)  # 20 s after the third
+        with pytest.raises(TokenHTTPError):
+            await manager.get()
+        assert server.token_requests == 4
+
+
+async def test_a_success_ends_the_row(clock: FakeClock) -> None:
+    """The failures before it count no more."""
+    manager = Fetching(clock)
+    for _ in range(5):
+        manager.answers = [TokenError("one"), TokenError("two")]
+        for _ in range(2):
+            await fail(manager)
+        await manager.get()
+        clock.advance(3600)
+
+
+async def test_any_failure_counts_also_one_of_a_subclass(clock: FakeClock) -> None:
+    """It is raised as it is; while it backs off, as a `TokenError` that names it."""
+    manager = broken(clock, ZeroDivisionError("a token-s3cr3t"))
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            await manager.get()
+    error = await fail(manager)
+    assert str(error).startswith("No token: ZeroDivisionError; the next attempt")
+    assert "s3cr3t" not in str(error)
+
+
+class OddError(TokenError):
+    """A subclass of somebody's, whose constructor takes something else."""
+
+    def __init__(self, *, status: int) -> None:
+        super().__init__(f"odd {status}")
+        self.status = status
+
+
+async def test_an_error_of_somebodys_own_class_stays_one(clock: FakeClock) -> None:
+    """With its attributes, whatever its constructor takes."""
+    manager = broken(clock, OddError(status=7))
+    for _ in range(3):
+        await fail(manager)
+    error = await fail(manager)
+    assert isinstance(error, OddError)
+    assert error.status == 7
+    assert str(error).startswith("odd 7; the next attempt")
+
+
+async def test_what_is_passed_on_by_another_manager_does_not_count(clock: FakeClock) -> None:
+    """A flow that asks another manager: that one backs off already."""
+    other = broken(clock)
+
+    class Chained(Fetching):
+        async def fetch_token(self, previous: Token | None) -> dict[str, object]:
+            self.fetches.append(previous)
+            return {"access_token": await other.get_token()}
+
+    manager = Chained(clock)
+    for _ in range(10):
+        await fail(manager)
+    assert len(other.fetches) == 3
+    assert len(manager.fetches) == 3
+
+
+async def test_a_refusal_by_the_person_is_remembered_for_a_minute(clock: FakeClock) -> None:
+    """At the first time already, and until `reset_token`."""
+    manager = broken(clock, AuthorizationError("Denied", error="access_denied"))
+    await fail(manager)
+    clock.advance(59)
+    error = await fail(manager)
+    assert isinstance(error, AuthorizationError)
+    assert error.error == "access_denied"
+    assert len(manager.fetches) == 1
+    with pytest.raises(AuthorizationError):
+        await manager.reset_token()
+    assert len(manager.fetches) == 2
+    clock.advance(61)
+    await fail(manager)
+    assert len(manager.fetches) == 3
+
+
+async def test_reset_token_tries_at_once_whatever_was_held_against_it(clock: FakeClock) -> None:
+    """Somebody has asked for it in so many words."""
+    manager = broken(clock)
+    for _ in range(3):
+        await fail(manager)
+    manager.answers.clear()
+    await manager.reset_token()
+    assert len(manager.fetches) == 4
+    assert await manager.get_token() == "token-4"
+
+
+async def test_an_outage_costs_one_token_request_at_a_time(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """A hundred requests wait, and all are answered in one round trip."""
+    server.answer_next(503, times=OUTAGE)
+    async with manager_for(server, clock) as manager:
+        for asked in (1, 2, 3, 3, 3):
+            gathered = asyncio.gather(*(manager.get() for _ in range(100)), return_exceptions=True)
+            assert {type(error) for error in await gathered} == {TokenHTTPError}
+            assert server.token_requests == asked
+
+
+# Tokens that are rejected
+
+
+def client_for(server: AuthorizationServer, clock: FakeClock) -> Client:
+    """A client whose clock, and whose server's, is moved by hand."""
+    server.time = clock.time
+    return Client(server.client_id, server.client_secret, server.token_endpoint, clock=clock)
+
+
+async def status(client: Client, server: AuthorizationServer) -> int:
+    """How a request is answered."""
+    async with client.get(server.resource) as response:
+        return response.status
+
+
+async def test_new_tokens_that_are_rejected_back_off_and_the_401_is_handed_on_at_once(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """An API that takes none of our tokens costs the token endpoint little, and callers nothing."""
+    server.resource_answer_next(401, times=OUTAGE)
+    async with client_for(server, clock) as client:
+        assert await status(client, server) == 401
+        assert (server.token_requests, server.resource_requests) == (2, 2)
+        for wait in (1, 2, 4, 8, 16, 30, 30):
+            requests = (server.token_requests, server.resource_requests)
+            clock.advance(0.74 * wait)
+            assert await status(client, server) == 401
+            assert (server.token_requests, server.resource_requests) == (
+                requests[0],
+                requests[1] + 1,
+            )
+            clock.advance(0.27 * wait)
+            assert await status(client, server) == 401
+            assert server.token_requests == requests[0] + 1
+
+
+async def test_a_hundred_tasks_whose_new_tokens_are_rejected_cost_two_token_requests(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """The first token and the one after the 401."""
+    server.resource_answer_next(401, times=OUTAGE)
+    async with client_for(server, clock) as client:
+        answers = await asyncio.gather(*(status(client, server) for _ in range(100)))
+        assert set(answers) == {401}
+        assert server.token_requests == 2
+
+
+async def test_a_token_that_was_accepted_once_resets_the_back_off(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """A later revocation is renewed at once, as often as it comes."""
+    async with client_for(server, clock) as client:
+        for number in range(2, 8):
+            assert await status(client, server) == 200
+            server.revoke_all()
+            assert await status(client, server) == 200
+            assert server.token_requests == number
+
+
+async def test_a_token_that_came_after_a_rejected_one_resets_it_too(clock: FakeClock) -> None:
+    """Renewed ahead or not: what counts is that the API has taken it."""
+    manager = Fetching(clock, *[{"access_token": f"t{n}", "expires_in": 5} for n in range(5)])
+    first = await manager.get()
+    second = await manager.renew(first)
+    assert manager.cannot_renew(second)
+    clock.advance(5)
+    third = await manager.get()  # because it has expired
+    assert third is not second
+    manager.accepted(third)
+    fourth = await manager.renew(third)
+    clock.advance(1.1)  # as long as after a first time
+    assert not manager.cannot_renew(fourth)
+
+
+async def test_renew_raises_while_it_backs_off_and_says_until_when(clock: FakeClock) -> None:
+    """For those who call the manager themselves."""
+    manager = Fetching(clock)
+    second = await manager.renew(await manager.get())
+    with pytest.raises(TokenError, match=r"rejects new tokens.* not before 22:13:2\d UTC"):
+        await manager.renew(second)
+    assert len(manager.fetches) == 2
+    await manager.reset_token()
+    assert len(manager.fetches) == 3
+
+
+async def test_a_renewal_that_runs_is_joined_also_while_it_backs_off(clock: FakeClock) -> None:
+    """`cannot_renew` says no, and `renew` keeps the promise."""
+    manager = Fetching(clock)
+    second = await manager.renew(await manager.get())
+    resetting = asyncio.create_task(manager.reset_token())
+    await turns(1)
+    assert not manager.cannot_renew(second)
+    assert (await manager.renew(second)).access_token == "token-3"
+    await resetting
+
+
+async def test_a_401_while_the_token_endpoint_is_down_is_handed_on_at_once(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """The first failures are told as such; from the third on there is nothing to wait for."""
+    async with client_for(server, clock) as client:
+        assert await status(client, server) == 200
+        server.revoke_all()
+        server.answer_next(503, times=OUTAGE)
+        assert [await status(client, server) for _ in range(6)] == [503, 503, 503, 401, 401, 401]
+        assert server.token_requests == 4

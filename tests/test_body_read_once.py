@@ -1,0 +1,136 @@
+"""A body that can be read only once is not sent again: the 401 is returned, and renewed behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.abc import AbstractStreamWriter
+from clients import arrived, client_of, status_of
+
+from aioalf.testing import AuthorizationServer
+
+SMALL = bytes(range(256)) * 40
+# More than the sockets between client and server hold, so that an early 401 comes in mid-body.
+LARGE = SMALL * 400
+
+
+async def generated(content: bytes) -> AsyncIterator[bytes]:
+    """A body that is there only once."""
+    for start in range(0, len(content), 65536):
+        yield content[start : start + 65536]
+
+
+class Pipe(io.FileIO):
+    """Closes itself: aiohttp leaves a file open that cannot go back."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def pipe(content: bytes) -> Any:
+    """A file that cannot go back."""
+    reader, writer = os.pipe()
+    os.write(writer, content)
+    os.close(writer)
+    return Pipe(reader)
+
+
+def async_part(content: bytes) -> aiohttp.MultipartWriter:
+    """A multipart body of which one part is there only once."""
+    writer = aiohttp.MultipartWriter()
+    writer.append("before")
+    writer.append(generated(content))
+    return writer
+
+
+class Custom(aiohttp.Payload):
+    """A payload of the caller's own, of which nothing is known."""
+
+    sent = 0
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return str(self._value.decode())
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        self.sent += 1
+        await writer.write(self._value)
+
+
+ONCE: dict[str, Callable[[], Any]] = {
+    "async generator": lambda: generated(SMALL),
+    "pipe": lambda: pipe(SMALL),
+    "multipart with an async part": lambda: async_part(SMALL),
+    "form with a pipe": lambda: {"file": pipe(SMALL)},
+    "payload of the caller's own": lambda: Custom(SMALL),
+}
+
+
+@pytest.mark.parametrize("name", ONCE)
+async def test_what_can_be_read_only_once_is_not_sent_again(
+    name: str, server: AuthorizationServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ "the 401 is returned intact, the token renewed behind it for the next call", the log says why."""
+    server.rejection_body = b"why not"
+    async with client_of(server) as client:
+        await status_of(client, server.resource)
+        server.revoke_all()
+        async with client.post(server.resource, data=ONCE[name]()) as response:
+            assert response.status == 401
+            assert response.headers["WWW-Authenticate"].startswith("Bearer")
+            assert await response.text() == "why not"
+        assert SMALL in arrived(server)[1].body
+        assert server.resource_requests == 2
+        async with client.post(server.resource, data=ONCE[name]()) as response:
+            assert response.status == 200  # had it been sent with the old token, it would be gone
+    assert (server.resource_requests, server.rejections, server.token_requests) == (3, 1, 2)
+    (record,) = [entry for entry in caplog.records if entry.levelno == logging.WARNING]
+    assert "POST" in record.getMessage()
+    assert "cannot be sent again" in record.getMessage()
+
+
+async def test_an_async_generator_rejected_early_is_not_sent_again(
+    server: AuthorizationServer,
+) -> None:
+    """Half of it is gone, and half a body is worse than a 401."""
+    server.read_rejected = False
+    async with client_of(server) as client:
+        await status_of(client, server.resource)
+        server.revoke_all()
+        async with client.post(server.resource, data=generated(LARGE)) as response:
+            assert response.status == 401
+        assert server.resource_requests == 2
+        assert await status_of(client, server.resource) == 200
+
+
+async def test_many_kept_401s_cost_one_token_request(server: AuthorizationServer) -> None:
+    """The renewal behind them is one for everybody as well."""
+    async with client_of(server) as client:
+        await status_of(client, server.resource)
+        server.revoke_all()
+
+        async def upload() -> int:
+            async with client.post(server.resource, data=generated(b"x")) as response:
+                return response.status
+
+        assert set(await asyncio.gather(*(upload() for _ in range(20)))) <= {200, 401}
+        assert await status_of(client, server.resource) == 200
+    assert server.token_requests == 2
+
+
+async def test_a_payload_of_the_caller_s_own_follows_a_redirect_as_with_aiohttp(
+    server: AuthorizationServer,
+) -> None:
+    """Whether it can be sent again after a 401 is not known; aiohttp takes it that it can."""
+    server.resource_answer_next(307, {"Location": server.resource + "/there"})
+    body = Custom(SMALL)
+    async with client_of(server) as client, client.post(server.resource, data=body) as response:
+        assert response.status == 200
+        assert (await response.json())["body_length"] == len(SMALL)
+    assert body.sent == 2

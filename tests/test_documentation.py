@@ -1,0 +1,299 @@
+"""The documents are true: their code runs as printed, and what they name exists."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import inspect
+import io
+import json
+import re
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+import webbrowser
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import docutils.nodes
+import published_examples
+import pytest
+from documents import Internet, code_blocks, internet, parse, run_code
+
+import aioalf
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in ("*.rst", "*.md", "CHANGES/*.rst", "docs/*.rst")
+    for path in ROOT.glob(pattern)
+)
+RST = [name for name in DOCUMENTS if name.endswith(".rst")]
+WITHOUT_SPHINX = [name for name in RST if not name.startswith("docs")]
+CHANGE = re.compile(r"\d+\.(feature|bugfix|removal|doc|misc)\.rst")
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Internet]:
+    """An internet on loopback; the code that runs in it keeps its files in a directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    for name in ("SSH_CONNECTION", "SSH_TTY"):
+        monkeypatch.delenv(name, raising=False)
+    with internet(monkeypatch) as started:
+        yield started
+
+
+def read(name: str) -> docutils.nodes.document:
+    """A document, as far as it can be read without Sphinx."""
+    return parse(ROOT / name, strict=False)
+
+
+# The code ------------------------------------------------------------------------------------------
+
+
+def test_the_first_published_example_runs_as_printed(world: Internet) -> None:
+    """``Client`` at module level with no event loop running, then ``await client.request``."""
+    names = run_code([published_examples.FIRST], "the first document")
+    assert names["response"].status == 200
+    assert world.log == ["POST /token", "POST /resource"]
+    arrived = world.plain.log[1]
+    assert arrived.body == b'{"name": "alf"}'
+    assert arrived.headers["Content-Type"] == "application/json"
+    assert arrived.headers["Authorization"].startswith("Bearer ")
+
+
+def test_the_second_published_example_goes_on_with_the_same_token(world: Internet) -> None:
+    """Method and URL as strings; the token is kept until it expires."""
+    blocks = [published_examples.FIRST, published_examples.SECOND]
+    assert run_code(blocks, "the first document")["response"].status == 200
+    assert world.log == ["POST /token", "POST /resource", "POST /resource"]
+
+
+def test_the_published_implicit_example_runs_as_printed(
+    world: Internet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``use_implicit_flow`` and a client with a secret that is empty; RFC 6749 section 4.2."""
+    world.client_is("glBQ3nYU/8/kaVi/bIgXGA==", "")
+    opened: list[str] = []
+
+    def open_(url: str, *_: object) -> bool:
+        opened.append(url)
+        _sign_in(url)
+        return True
+
+    monkeypatch.setattr(webbrowser, "get", lambda *_: SimpleNamespace(name="a browser"))
+    monkeypatch.setattr(webbrowser, "open", open_)
+    before = aioalf.Client.token_manager_class
+    monkeypatch.setattr(aioalf.Client, "token_manager_class", before)  # puts it back
+    imports = "from aioalf.client import Client\nfrom aioalf.implicit_manager import *"
+    names = run_code([imports, published_examples.IMPLICIT], "the second document")
+    assert capsys.readouterr().out == "200\n"
+    assert '"method": "GET"' in names["text"]
+    assert len(opened) == 1
+    assert opened[0].startswith("https://token.endpoint/authorize?response_type=token&client_id=")
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def _sign_in(url: str) -> None:
+    """What a browser and the script of the page in it do, without the person."""
+    context: ssl.SSLContext = importlib.import_module("aiohttp.connector")._SSL_CONTEXT_VERIFIED
+    handlers = urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})
+    opener = urllib.request.build_opener(_NoRedirect, *handlers)
+    with pytest.raises(urllib.error.HTTPError) as redirect:
+        opener.open(url, timeout=10)
+    with redirect.value as answer:
+        target = urllib.parse.urlsplit(answer.headers["Location"])
+    origin = f"{target.scheme}://{target.netloc}"
+    callback = importlib.import_module("aioalf.loopback_page").CALLBACK_PATH
+    post = urllib.request.Request(
+        urllib.parse.urljoin(origin + "/", callback),
+        json.dumps({"params": urllib.parse.parse_qsl(target.fragment)}).encode(),
+        {"Content-Type": "application/json", "Origin": origin},
+    )
+    with opener.open(post, timeout=10) as response:
+        assert response.status == 200
+
+
+@pytest.mark.parametrize("name", RST)
+def test_the_code_in_a_document_runs_as_printed(
+    name: str, world: Internet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every Python block, one after the other, in one namespace."""
+    monkeypatch.setenv("CLIENT_SECRET", world.plain.client_secret)
+    blocks = code_blocks(read(name), "python")
+    run_code(blocks, name)
+    assert world.log or name != "README.rst"
+
+
+# The names -----------------------------------------------------------------------------------------
+
+
+def literals(name: str) -> set[str]:
+    """What a document prints as code inside its sentences."""
+    if name.endswith(".md"):
+        return set(re.findall(r"`([^`\n]+)`", (ROOT / name).read_text(encoding="utf-8")))
+    document = read(name)
+    kinds = (docutils.nodes.literal, docutils.nodes.title_reference)  # ``x`` and `x`
+    return {each.astext().replace("\n", " ") for kind in kinds for each in document.findall(kind)}
+
+
+def commands(name: str) -> str:
+    """All in a document that may be a command: its literals and its blocks."""
+    if name.endswith(".md"):
+        return (ROOT / name).read_text(encoding="utf-8")
+    blocks = read(name).findall(docutils.nodes.literal_block)
+    return "\n".join([*literals(name), *(block.astext() for block in blocks)])
+
+
+@pytest.mark.parametrize("name", WITHOUT_SPHINX)
+def test_a_document_renders_where_there_is_no_sphinx(name: str) -> None:
+    """As a package index shows it: plain docutils, no warning."""
+    assert parse(ROOT / name, strict=True).astext()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_make_target_that_a_document_names_exists(name: str) -> None:
+    """``make x`` in a sentence or in a block."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"(?:^|\$ )make ([a-z]+)", commands(name), re.MULTILINE))
+    assert named <= targets
+
+
+def test_every_make_target_is_explained() -> None:
+    """In CONTRIBUTING.rst or README.rst, but for the ones that explain themselves."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):.*##", makefile, re.MULTILINE)) - {"help", "clean"}
+    text = commands("CONTRIBUTING.rst") + commands("README.rst")
+    assert {target for target in targets if f"make {target}" not in text} == set()
+
+
+PATH = re.compile(r"[\w.-]*(?:/[\w.-]*)+|[\w-]+\.(?:py|rst|md|toml|ini|in|typed)")
+MADE_LATER = {".venv", ".tox"}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_path_that_a_document_names_exists(name: str) -> None:
+    """From the project's directory, or inside the package; not those that begin at the root."""
+    missing = {
+        path
+        for path in literals(name)
+        if PATH.fullmatch(path)
+        and not path.startswith("/")
+        and "/" + path.partition("/")[0] not in {"/application", "/text", "/example.com"}
+        and not any((base / path).exists() for base in (ROOT, ROOT / "aioalf"))
+    }
+    assert missing - MADE_LATER == set()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_extra_that_a_document_installs_exists(name: str) -> None:
+    """``pip install "aio-alf[extra]"``."""
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    for extras in re.findall(r"aio-alf\[([\w,]+)\]", commands(name)):
+        for extra in extras.split(","):
+            assert f'"{extra}": [' in setup
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_command_that_a_document_names_exists(name: str) -> None:
+    """``python -m aioalf x`` has a help page."""
+    for command in sorted(set(re.findall(r"python3? -m aioalf ([a-z]+)", commands(name)))):
+        done = subprocess.run(
+            [sys.executable, "-m", "aioalf", command, "--help"],
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
+
+PUBLIC = [value for name in aioalf.__all__ if callable(value := getattr(aioalf, name))]
+# Parameters of requests (RFC 6749) and of make, not of functions.
+WIRE = {"grant_type", "response_mode", "response_type", "PYTEST_ARGS", "PYTHON", "TOX_ARGS"}
+
+# What the documents call an object of each, in sentences.
+VARIABLES: dict[str, Any] = {
+    "client": aioalf.Client,
+    "manager": aioalf.TokenManager,
+    "server": importlib.import_module("aioalf.testing").AuthorizationServer,
+    "storage": aioalf.TokenStorage,
+    "token": aioalf.Token,
+}
+
+
+def _parameters() -> set[str]:
+    """The name of every parameter that a user of the library may pass to it or to aiohttp."""
+    server = importlib.import_module("aioalf.testing").AuthorizationServer
+    functions: list[Any] = [aiohttp.ClientSession._request]
+    for each in [*PUBLIC, aiohttp.ClientSession, server]:
+        functions += [each] if inspect.isfunction(each) else [each.__init__]
+        functions += [method for _, method in inspect.getmembers(each, inspect.isfunction)]
+    return {name for each in functions for name in inspect.signature(each).parameters}
+
+
+def _exists(dotted: str) -> bool:
+    """Whether a name, dotted or not, leads to something in the library, aiohttp or Python."""
+    first, *rest = dotted.split(".")
+    places: list[Any] = [aioalf, aiohttp, builtins, io, *PUBLIC]
+    if first in {"aioalf", "aiohttp", "asyncio"}:
+        places = [importlib.import_module(first)]
+        if not rest:
+            return True
+        first, *rest = rest
+    elif rest and first in VARIABLES:
+        places = [VARIABLES[first]]
+        first, *rest = rest
+    return any(_leads_on(place, [first, *rest]) for place in places)
+
+
+def _leads_on(place: Any, attributes: list[str]) -> bool:
+    for attribute in attributes:
+        if inspect.ismodule(place) and not hasattr(place, attribute):
+            try:
+                place = importlib.import_module(f"{place.__name__}.{attribute}")
+            except ImportError:
+                return False
+        elif (place := getattr(place, attribute, None)) is None:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_name_that_a_document_uses_exists(name: str) -> None:
+    """Classes, functions with their parentheses, dotted names, and parameters as ``name=``."""
+    unknown = set()
+    run = "" if name.endswith(".md") else "\n".join(code_blocks(read(name), "python"))
+    for text in literals(name):
+        found = re.fullmatch(r"((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(\(.*\)|=.*)?", text)
+        if found is None or PATH.fullmatch(text):
+            continue
+        word, after = found[1], found[2] or ""
+        if word in run:
+            continue  # a name in the document's own code, which is run
+        if after.startswith("="):
+            if word not in _parameters() | WIRE:
+                unknown.add(text)
+        elif (after or "." in word or re.match(r"[A-Z][a-z]+\w*[A-Z]", word)) and not _exists(word):
+            unknown.add(text)
+    assert unknown == set()
+
+
+def test_every_change_note_is_named_by_the_rule() -> None:
+    """``<n>.<type>.rst``, and it says something."""
+    for path in (ROOT / "CHANGES").iterdir():
+        if path.name != "README.rst":
+            assert CHANGE.fullmatch(path.name), path.name
+            assert path.read_text(encoding="utf-8").strip()

@@ -1,0 +1,124 @@
+"""What importing the library costs, and which module may know of which."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import aioalf
+
+PACKAGE = Path(aioalf.__file__).parent
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+PURE = ("client_auth", "token_endpoint")  # what is said and what is meant, without sending it
+NOT_PURE = {"aiohttp", "asyncio", "socket", "ssl", "http", "urllib.request", "threading"}
+ONLY_WHEN_USED = ("aiohttp.web", "webbrowser", "filelock", "platformdirs", "keyring", "redis")
+# The extras of setup.py, and the one module that may import each.
+EXTRAS = {
+    "filelock": {"file_storage", "token_file"},
+    "platformdirs": {"file_storage", "token_file"},
+    "keyring": {"keyring_storage"},
+    "redis": {"redis_storage"},
+}
+
+
+def imported(module: str) -> set[str]:
+    """The full names of all that a module imports when it runs, in its functions too."""
+    found: set[str] = set()
+    queue: list[ast.AST] = [ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))]
+    while queue:
+        node = queue.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            queue.extend(node.orelse)
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(filter(None, ["aioalf" if node.level else "", node.module or ""]))
+            found.update([base], (f"{base}.{alias.name}" for alias in node.names))
+        queue.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def within(name: str, package: str) -> bool:
+    """Whether a full name is that package or something in it."""
+    return name == package or name.startswith(package + ".")
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_a_pure_module_does_no_input_or_output(module: str) -> None:
+    """They are plain functions, tested without an event loop; so is all that they build on."""
+    reached: set[str] = set()
+    queue = [module]
+    while queue:
+        current = queue.pop()
+        reached.add(current)
+        # `errors` derives from aiohttp.ClientError, and must name it.
+        forbidden = NOT_PURE - ({"aiohttp"} if current == "errors" else set())
+        for name in imported(current):
+            assert not any(within(name, other) for other in forbidden), f"{current}: {name}"
+            own = name.removeprefix("aioalf.").partition(".")[0]
+            if within(name, "aioalf") and own in MODULES and own not in reached:
+                queue.append(own)
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_an_optional_package_is_imported_by_its_own_module_only(extra: str) -> None:
+    """What an extra installs is used in one place."""
+    users = {module for module in MODULES if any(within(name, extra) for name in imported(module))}
+    assert users
+    assert users <= EXTRAS[extra]
+
+
+def test_importing_the_library_imports_nothing_that_may_never_be_used() -> None:
+    """A fresh interpreter: no web server, no browser, none of the extras."""
+    program = (
+        "import sys, json, aiohttp; before = set(sys.modules); import aioalf;"
+        " print(json.dumps([sorted(before), sorted(sys.modules)]))"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, timeout=50, text=True
+    ).stdout
+    before, after = json.loads(out)
+    too_much = [
+        name
+        for name in sorted(set(after) - set(before))
+        if any(within(name, package) for package in ONLY_WHEN_USED)
+    ]
+    assert too_much == []
+    assert not any(within(name, "aiohttp.web") for name in after)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "__main__"])
+def test_every_module_says_what_is_public_in_it(module: str) -> None:
+    """``__all__`` exists, and holds names that exist, each once."""
+    namespace = importlib.import_module("aioalf" if module == "__init__" else f"aioalf.{module}")
+    assert len(namespace.__all__) == len(set(namespace.__all__))
+    assert [name for name in namespace.__all__ if not hasattr(namespace, name)] == []
+
+
+DOCUMENTED = (
+    "aioalf.client.Client",
+    "aioalf.httpclient.HTTPRequest",
+    "aioalf.implicit_manager.OAuthImplicitTokenManager",
+    "aioalf.implicit_manager.OAuthImplictTokenManager",
+    "aioalf.implicit_manager.TokenStorage",
+    "aioalf.implicit_manager.use_implicit_flow",
+    "aioalf.manager.TokenError",
+    "aioalf.manager.TokenManager",
+    "aioalf.token.Token",
+    "aioalf.token.TokenError",
+    "aioalf.token.TokenHTTPError",
+)
+
+
+@pytest.mark.parametrize("path", DOCUMENTED)
+def test_a_documented_import_path_leads_to_the_public_name(path: str) -> None:
+    """The paths that code written for 0.4.0 uses; each name also imports from ``aioalf``."""
+    module, _, name = path.rpartition(".")
+    assert getattr(importlib.import_module(module), name) is getattr(aioalf, name)
