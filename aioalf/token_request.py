@@ -227,9 +227,8 @@ def _unpacked(encoding: str, body: bytearray) -> bytearray:
     """
     if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate") or not body:
         return body  # servers also name a charset here; what they cannot mean is read as it is
-    headless = (
-        body[0] & 0x0F != 8 and body[0] != 0x1F
-    )  # some send "deflate" without the zlib format
+    # Some send "deflate" without the zlib format around it.
+    headless = body[0] & 0x0F != 8 and body[0] != 0x1F
     unpacking = zlib.decompressobj(-zlib.MAX_WBITS if headless else zlib.MAX_WBITS | 32)
     try:
         unpacked = unpacking.decompress(body, _BODY_LIMIT + 1)
@@ -288,11 +287,10 @@ def _explained(error: BaseException, url: URL) -> TokenError:
     where = f"the token endpoint {shown_url(url)}"
     if isinstance(error, asyncio.TimeoutError):
         return TokenError(f"No answer in time from {where}.")
-    if isinstance(error, _TLS_ERRORS):
-        said = (
-            f": {error}" if isinstance(error, ClientSSLError) else ", whose certificate is another."
-        )
-        return TokenError(f"No TLS connection to {where}{said}")
+    if isinstance(error, ServerFingerprintMismatch):
+        return TokenError(f"No TLS connection to {where}: its certificate is not the one expected.")
+    if isinstance(error, ClientSSLError):
+        return TokenError(f"No TLS connection to {where}: {error}")
     if isinstance(error, ServerDisconnectedError):
         return TokenError(f"No answer from {where}: it closed the connection.")
     if isinstance(error, OSError):

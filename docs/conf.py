@@ -11,7 +11,7 @@ assert _version is not None
 
 project = "aio-alf"
 author = "aio-alf contributors"
-copyright = "aio-alf contributors"  # noqa: A001 - the name that Sphinx reads
+copyright = "aio-alf contributors"
 release = version = _version[1]
 extensions = ["sphinx.ext.autodoc"]
 html_theme = "alabaster"

@@ -80,7 +80,9 @@ STATUSES = st.one_of(st.sampled_from([200, 200, 200, 400, 401, 503]), st.integer
 
 def given_in(body: bytes) -> set[object]:
     """The access tokens that a body gives, read in every way there is."""
-    found = {value for name, value in parse_qsl(body.decode("utf-8", "replace").strip())}
+    found: set[object] = {
+        value for name, value in parse_qsl(body.decode("utf-8", "replace").strip())
+    }
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError):

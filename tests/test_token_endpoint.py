@@ -416,6 +416,14 @@ def test_what_an_error_shows_of_a_long_body_is_its_beginning() -> None:
         ("\ud800", None),
     ],
 )
-def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
+def test_retry_after_is_seconds_or_a_date(
+    value: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """RFC 9110 section 10.2.3 and, for the dates, 5.6.7; a date is GMT wherever this runs."""
-    assert read_retry_after(value, NOW) == seconds
+    monkeypatch.setenv("TZ", "XYZ+5")
+    time.tzset()
+    try:
+        assert read_retry_after(value, NOW) == seconds
+    finally:
+        monkeypatch.undo()
+        time.tzset()

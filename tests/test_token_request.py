@@ -283,7 +283,7 @@ async def test_no_cookie_is_kept(server: AuthorizationServer) -> None:
     server.token_parameters = {}
     cookie = {"Set-Cookie": "session=1; Path=/"}
     server.answer_next(200, cookie, '{"access_token": "t"}')
-    endpoint = server.token_endpoint
+    endpoint = server.token_endpoint.replace("127.0.0.1", "localhost")  # a name, not an address
     jar = CookieJar(unsafe=True)
     async with Client(server.client_id, server.client_secret, endpoint, cookie_jar=jar) as client:
         await client.token_manager.get_token()
