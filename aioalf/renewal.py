@@ -161,7 +161,8 @@ class Renewal(TokenCache):
             flight.dismiss(TokenError("The client was closed while its token was being fetched."))
             if self._rotating:
                 await asyncio.wait({flight.task}, timeout=self.close_patience)
-            flight.task.cancel()
+            if not flight.abandoned:  # else it is clearing up after itself already
+                flight.task.cancel()
             await asyncio.wait({flight.task}, timeout=self.close_patience)
         if self._shared is not None:
             await self._shared.close()
@@ -223,8 +224,8 @@ class Renewal(TokenCache):
         after: Flight[Token] | None = None,
     ) -> Token:
         loop = asyncio.get_running_loop()
-        if after is not None and not after.task.done():  # abandoned, and still giving back its port
-            await asyncio.wait({after.task})
+        if after is not None:
+            await after.ended()  # it may have been abandoned, and still be giving back its port
         try:
             token, fetched = await self._obtained(replaced, anew)
             self._hold(token)
@@ -309,7 +310,7 @@ class Renewal(TokenCache):
         if self._closed:
             raise RuntimeError(f"This {type(self).__name__} is closed.")
         if self._loop is not asyncio.get_running_loop():
-            self._loop = enter_loop(self._loop, type(self).__name__, self._flight)
+            self._loop = enter_loop(self._loop, type(self).__name__)
             self._flight = None
             if self._shared is not None:
                 self._shared.save_behind(self.lock_wait)

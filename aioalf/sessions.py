@@ -14,28 +14,25 @@ from aiohttp import ClientSession
 
 __all__ = ("OwnedSession", "enter_loop")
 
-# Sessions, loops and tasks of a parent process: what they hold (sockets, an epoll) is shared with it,
-# so nothing here may touch them, and collecting them would.
+# Sessions and event loops of a parent process. Their sockets and their epoll are shared with it: nothing
+# here may touch them, and to collect them, with the tasks that wait for them, would.
 _inherited: list[object] = []
 
 # The process in which a loop was entered: a forked child inherits loops that look as if they ran.
 _entered_in: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
 
 
-def enter_loop(
-    previous: asyncio.AbstractEventLoop | None, who: str, *belongings: object
-) -> asyncio.AbstractEventLoop:
+def enter_loop(previous: asyncio.AbstractEventLoop | None, who: str) -> asyncio.AbstractEventLoop:
     """Return the running event loop, to which sessions, locks and tasks belong from now on.
 
     :param previous: the loop they belonged to so far.
     :param who: the class that asks, for the message.
-    :param belongings: what belongs to `previous`.
     :raises RuntimeError: `previous` is another loop that still runs, in another thread.
     """
     loop = asyncio.get_running_loop()
     if previous is not None and previous is not loop:
         if _entered_in.get(previous) != os.getpid():
-            _inherited.extend((previous, *belongings))
+            _inherited.append(previous)
         elif previous.is_running():
             raise RuntimeError(
                 f"This {who} is used in two event loops that both run. A {who} serves one loop at a"

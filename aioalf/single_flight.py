@@ -65,6 +65,15 @@ class Flight(Generic[T]):
                 self.abandoned = True
                 self.task.cancel()
 
+    async def ended(self) -> None:
+        """Wait for the end of the work; whoever is cancelled here waits for it all the same."""
+        try:
+            if not self.task.done():
+                await asyncio.wait({self.task})
+        finally:
+            if not self.task.done():
+                await asyncio.wait({self.task})
+
     def dismiss(self, error: BaseException) -> None:
         """Send everybody home with an error, while the work goes on."""
         for waiter in self._waiters:

@@ -8,7 +8,7 @@ from email.utils import formatdate
 
 import pytest
 from fakes import FakeClock
-from managing import Fetching, manager_for, turns
+from managing import Fetching, at_once, manager_for
 
 from aioalf.client import Client
 from aioalf.errors import AuthorizationError, TokenError, TokenHTTPError
@@ -311,13 +311,15 @@ async def test_renew_raises_while_it_backs_off_and_says_until_when(clock: FakeCl
 
 async def test_a_renewal_that_runs_is_joined_also_while_it_backs_off(clock: FakeClock) -> None:
     """`cannot_renew` says no, and `renew` keeps the promise."""
-    manager = Fetching(clock)
+    manager = Fetching(clock, *[{"access_token": f"t{n}", "expires_in": 2} for n in range(4)])
     second = await manager.renew(await manager.get())
-    resetting = asyncio.create_task(manager.reset_token())
-    await turns(1)
-    assert not manager.cannot_renew(second)
-    assert (await manager.renew(second)).access_token == "token-3"
-    await resetting
+    clock.advance(1.1)
+    third = await manager.renew(second)  # the next one not for 1.5 s at least
+    clock.advance(1.4)
+    assert manager.cannot_renew(third)
+    assert at_once(manager.get()) is third  # and is renewed ahead: it has 0.6 s to live
+    assert not manager.cannot_renew(third)
+    assert (await manager.renew(third)).access_token == "t3"
 
 
 async def test_a_401_while_the_token_endpoint_is_down_is_handed_on_at_once(

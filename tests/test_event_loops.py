@@ -243,6 +243,43 @@ def test_a_client_built_before_a_fork_works_on_both_sides(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_child_that_forgets_the_loop_of_its_parent_does_not_disturb_it(
+    elsewhere: AuthorizationServer,
+) -> None:
+    """Collecting it would take the sockets out of the epoll that both share, for the parent too."""
+    client = client_for(elsewhere)
+    loops = [asyncio.new_event_loop()]
+    elsewhere.latency = 0.2
+
+    async def begin(requests: int) -> asyncio.Task[int]:
+        task = asyncio.create_task(status(client, elsewhere))
+        while elsewhere.token_requests < requests:
+            await asyncio.sleep(0.001)
+        return task
+
+    assert loops[0].run_until_complete(status(client, elsewhere)) == 200
+    elsewhere.revoke_all()
+    tasks = [loops[0].run_until_complete(begin(2))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            loops.clear()
+            tasks.clear()
+            for _ in range(2):
+                code = 0 if asyncio.run(status(client, elsewhere)) == 200 else 2
+                gc.collect()
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert loops[0].run_until_complete(asyncio.wait_for(tasks[0], 5)) == 200
+    loops[0].run_until_complete(client.close())
+    loops[0].close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_client_forked_while_its_loop_runs_works_in_the_child(
     elsewhere: AuthorizationServer,
 ) -> None:

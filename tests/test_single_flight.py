@@ -7,7 +7,7 @@ import contextvars
 import gc
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from fakes import FakeClock
@@ -184,6 +184,58 @@ async def test_a_crowd_that_leaves_at_once_does_not_stop_the_loop(clock: FakeClo
     small = min([await leave(CROWD // 4) for _ in range(3)])
     large = min([await leave(CROWD) for _ in range(2)])
     assert large / small < 9
+
+
+class SignIn(Fetching):
+    """A flow in which a person takes part, and that is slow to clear up after itself."""
+
+    interactive: ClassVar[bool] = True
+    open = 0
+
+    async def fetch_token(self, previous: Token | None) -> Mapping[str, Any]:
+        assert self.open == 0, "two sign-ins at a time"
+        self.open += 1
+        try:
+            return await super().fetch_token(previous)
+        finally:
+            await turns(50)
+            self.open -= 1
+
+
+async def test_a_sign_in_that_nobody_waits_for_ends_before_the_next_begins(
+    clock: FakeClock,
+) -> None:
+    """However often that is given up, too; and before the manager is closed."""
+    manager = SignIn(clock)
+    manager.gate = asyncio.Event()
+    for _ in range(4):
+        caller = asyncio.create_task(manager.get())
+        await turns(5)
+        caller.cancel()
+        await turns(5)
+    assert manager.open == 1
+    late = asyncio.create_task(manager.get_token())
+    manager.gate.set()
+    assert await late == "token-2"
+    await manager.close()
+    assert manager.open == 0
+
+
+async def test_a_sign_in_that_is_being_given_up_ends_before_the_manager_is_closed(
+    clock: FakeClock,
+) -> None:
+    """Nothing is pending afterwards, with a second one in line or without."""
+    for callers in (1, 2, 3):
+        manager = SignIn(clock)
+        manager.gate = asyncio.Event()
+        for _ in range(callers):
+            caller = asyncio.create_task(manager.get())
+            await turns(5)
+            caller.cancel()
+            await turns(2)
+        await manager.close()
+        assert manager.open == 0
+        assert len(asyncio.all_tasks()) == 1
 
 
 async def test_an_abandoned_flight_is_cancelled_with_its_last_joiner() -> None:
