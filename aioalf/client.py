@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
@@ -15,7 +14,7 @@ from .httpclient import HTTPRequest
 from .keywords import sorted_out
 from .manager import ClientSecret, TokenManager
 from .sender import AUTH_REFUSED, Sender
-from .sessions import OwnedSession, enter_loop
+from .sessions import OwnedSession
 
 if TYPE_CHECKING:
     from aiohttp import ClientWebSocketResponse
@@ -106,7 +105,6 @@ class Client:
             )
         if session is not None and session.auth is not None:
             raise ValueError(f"The session given as session= has auth= set: {AUTH_REFUSED}")
-        self._closed = False
         self._owns_manager = token_manager is None
         if token_manager is None:
             # In 0.4.0 the options were always a dict; its subclasses may rely on that.
@@ -116,14 +114,18 @@ class Client:
             if keep_connection is not None:
                 keep_connection()
         self._token_manager: TokenManager = token_manager
-        self._borrowed = session
-        self._own = OwnedSession(lambda: ClientSession(**for_session))
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._session: ClientSession | None = None
         base_url = for_session.get("base_url") or getattr(session, "_base_url", None)
         if origins is None:  # an empty list is a mistake, and not "any origin"
             origins = base_url
-        self._sender = Sender(token_manager, origins, base_url, raise_token_errors)
+        self._sender = Sender(
+            token_manager,
+            session if session is not None else OwnedSession(lambda: ClientSession(**for_session)),
+            origins,
+            base_url,
+            raise_token_errors,
+        )
+        self._send: Callable[[str, str | URL, Any], Coroutine[Any, Any, ClientResponse]]
+        self._send = self._sender.send
 
     @property
     def token_manager(self) -> TokenManager:
@@ -138,12 +140,12 @@ class Client:
 
         :raises RuntimeError: no event loop is running, or the client is closed.
         """
-        return self._opened()
+        return self._sender.opened()
 
     @property
     def closed(self) -> bool:
         """Whether `close` has been called."""
-        return self._closed
+        return self._sender.closed
 
     # -- requests, as aiohttp has them
 
@@ -166,44 +168,43 @@ class Client:
         :raises aiohttp.ClientError: as aiohttp does.
         :raises RuntimeError: the client is closed.
         """
-        given: dict[str, Any] = {**options}
         if isinstance(method, HTTPRequest):
             if url is not None:
                 raise TypeError("request() takes an HTTPRequest, or a method and a URL, not both.")
             given = {**method.options, **options}
-            return _RequestContextManager(self._request(method.method, method.url, given))
+            return _RequestContextManager(self._send(method.method, method.url, given))
         if url is None:
             raise TypeError("request() takes a method and a URL, or an HTTPRequest.")
-        return _RequestContextManager(self._request(method, url, given))
+        return _RequestContextManager(self._send(method, url, options))
 
     def get(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
         """Send a GET request; see `request`."""
-        return self.request(hdrs.METH_GET, url, **options)
+        return _RequestContextManager(self._send(hdrs.METH_GET, url, options))
 
     def options(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
         """Send an OPTIONS request; see `request`."""
-        return self.request(hdrs.METH_OPTIONS, url, **options)
+        return _RequestContextManager(self._send(hdrs.METH_OPTIONS, url, options))
 
     def head(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
         """Send a HEAD request; see `request`. Redirects are not followed by default, as in aiohttp."""
         options.setdefault("allow_redirects", False)
-        return self.request(hdrs.METH_HEAD, url, **options)
+        return _RequestContextManager(self._send(hdrs.METH_HEAD, url, options))
 
     def post(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
         """Send a POST request; see `request`."""
-        return self.request(hdrs.METH_POST, url, **options)
+        return _RequestContextManager(self._send(hdrs.METH_POST, url, options))
 
     def put(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
         """Send a PUT request; see `request`."""
-        return self.request(hdrs.METH_PUT, url, **options)
+        return _RequestContextManager(self._send(hdrs.METH_PUT, url, options))
 
     def patch(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
         """Send a PATCH request; see `request`."""
-        return self.request(hdrs.METH_PATCH, url, **options)
+        return _RequestContextManager(self._send(hdrs.METH_PATCH, url, options))
 
     def delete(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
         """Send a DELETE request; see `request`."""
-        return self.request(hdrs.METH_DELETE, url, **options)
+        return _RequestContextManager(self._send(hdrs.METH_DELETE, url, options))
 
     if TYPE_CHECKING:
 
@@ -238,28 +239,7 @@ class Client:
         :raises TokenError: there is no token to be had; always raised, never returned.
         :raises aiohttp.WSServerHandshakeError: as aiohttp does; with status 401 after the second one.
         """
-        return _WSRequestContextManager(self._ws_connect(url, options))
-
-    # -- how it is done: see aioalf.sender
-
-    async def _request(
-        self, method: str, url: str | URL, options: dict[str, Any]
-    ) -> ClientResponse:
-        return await self._sender.send(self._opened(), method, url, options)
-
-    async def _ws_connect(
-        self, url: str | URL, options: dict[str, Any]
-    ) -> ClientWebSocketResponse[bool]:
-        return await self._sender.connect(self._opened(), url, options)
-
-    def _opened(self) -> ClientSession:
-        loop = asyncio.get_running_loop()
-        if self._session is None or self._loop is not loop:
-            if self._closed:
-                raise RuntimeError("This Client is closed.")
-            self._loop = enter_loop(self._loop, type(self).__name__)
-            self._session = self._borrowed if self._borrowed is not None else self._own.get()
-        return self._session
+        return _WSRequestContextManager(self._sender.connect(url, options))
 
     # -- its end
 
@@ -268,15 +248,15 @@ class Client:
 
         Who still waits for a token gets a `TokenError` that says so. May be called again.
         """
-        self._closed, self._session = True, None
+        self._sender.stop()
         try:
             if self._owns_manager:
                 await self._token_manager.close()
         finally:
-            await self._own.close()
+            await self._sender.close()
 
     async def __aenter__(self) -> Client:
-        if self._closed:
+        if self.closed:
             raise RuntimeError("This Client is closed.")
         return self
 
@@ -300,4 +280,6 @@ class Client:
         """Never reached; ``with`` looks for it before it calls `__enter__`."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {'closed' if self._closed else 'open'} {self._token_manager!r}>"
+        return (
+            f"<{type(self).__name__} {'closed' if self.closed else 'open'} {self._token_manager!r}>"
+        )

@@ -15,7 +15,7 @@ from aiohttp.payload import Payload
 from yarl import URL
 
 from .manager import TokenManager
-from .request_body import read_in_turn, replayable
+from .request_body import KeptBody, replayable
 from .unauthorized import UNAUTHORIZED, drain, log_kept_401, origin_of, origins_of
 
 __all__ = ("OAuth2Middleware",)
@@ -54,11 +54,22 @@ class OAuth2Middleware:
         """
         if origin_of(request.url) not in self._origins:
             return await handler(request)
+        body = request.body
+        if not isinstance(body, Payload):
+            return await self._authorized(request, handler)
+        request._body = kept = KeptBody(body)
+        try:
+            return await self._authorized(request, handler)
+        finally:
+            if request._body is kept:
+                request._body = body  # aiohttp closes it in its own time
+
+    async def _authorized(
+        self, request: ClientRequest, handler: ClientHandlerType
+    ) -> ClientResponse:
         manager = self._token_manager
-        token = await manager.get()
+        token = manager.present() or await manager.get()
         request.headers[hdrs.AUTHORIZATION] = f"Bearer {token.access_token}"
-        if isinstance(request.body, Payload):
-            read_in_turn(request.body)
         response = await handler(request)
         if response.status != UNAUTHORIZED:
             manager.accepted(token)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from asyncio import get_running_loop
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -55,6 +56,16 @@ class Renewal(TokenCache):
         """
         raise NotImplementedError
 
+    def present(self) -> Token | None:
+        """Return the token where it needs no further thought; else None, and `get` is to be asked.
+
+        :raises RuntimeError: no event loop is running.
+        """
+        held = self._held
+        if held is not None and self._loop is get_running_loop() and held.calm():
+            return held.token
+        return None
+
     async def get(self) -> Token:
         """Return a valid token: the present one, or a new one where there is none.
 
@@ -64,14 +75,9 @@ class Renewal(TokenCache):
         :raises TokenError: there is none to be had; the next call tries afresh.
         :raises RuntimeError: the manager is closed, or is used in two running event loops.
         """
-        held = self._held
-        if (
-            held is not None
-            and held.token is self._token
-            and self._loop is asyncio.get_running_loop()
-            and held.calm(self._clock)
-        ):
-            return held.token
+        token = self.present()
+        if token is not None:
+            return token
         self._enter()
         if self._overrides("get_token"):
             return self._named(await self.get_token())
@@ -101,7 +107,7 @@ class Renewal(TokenCache):
     def cannot_renew(self, rejected: Token) -> bool:
         """Whether `renew` would fail at once now; a 401 is then better handed on as it is."""
         held = self._held
-        if held is not None and held.token is not rejected and held.usable(self._clock):
+        if held is not None and held.token is not rejected and held.usable():
             return False
         if self._flying is not None:
             return False
@@ -172,7 +178,7 @@ class Renewal(TokenCache):
     async def _current(self) -> Token:
         held = self._adopted()
         if held is not None and self._has_token():
-            if not held.calm(self._clock):
+            if not held.calm():
                 self._renew_ahead(held)
             return held.token
         gone = held is not None and held.token.access_token in self._rejected
@@ -211,7 +217,7 @@ class Renewal(TokenCache):
         return flight
 
     def _renew_ahead(self, held: HeldToken) -> None:
-        due = held.due(self._clock)
+        due = held.due()
         if due and not self.interactive and self._flying is None and not self._restraint.error():
             self._start(held.token)
 

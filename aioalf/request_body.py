@@ -6,9 +6,7 @@ end. A `Payload` that is built once and kept from closing can be written again, 
 
 from __future__ import annotations
 
-import io
-import os
-import threading
+import asyncio
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -22,7 +20,7 @@ from aiohttp.payload import (
     Payload,
 )
 
-__all__ = ("KeptBody", "keep_body", "read_in_turn", "replayable")
+__all__ = ("KeptBody", "keep_body", "replayable")
 
 _PLAIN = (str, bytes, bytearray, memoryview, int, float, type(None))
 
@@ -77,37 +75,10 @@ def _known(body: Payload) -> bool:
     return isinstance(body, (BytesPayload, IOBasePayload))
 
 
-def read_in_turn(body: Payload) -> None:
-    """Let each file in a payload do one thing at a time; called before the first send.
-
-    A 401 may come while a thread still reads the next part of a file. Nothing stops that thread: it would
-    move the position after the second send has gone back to the start, and a part would be missing.
-    """
+def _reads_files(body: Payload) -> bool:
     if isinstance(body, MultipartWriter):
-        for part, _, _ in body:
-            read_in_turn(part)
-    elif isinstance(body, IOBasePayload) and not isinstance(body, BytesIOPayload):
-        if not isinstance(body._value, _InTurn):
-            body._value = cast("io.IOBase", _InTurn(body._value))
-
-
-class _InTurn:
-    """A file whose `seek` waits for a `read` in another thread to end."""
-
-    def __init__(self, file: io.IOBase) -> None:
-        self._file: Any = file
-        self._lock = threading.Lock()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-    def read(self, size: int = -1) -> Any:
-        with self._lock:
-            return self._file.read(size)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> Any:
-        with self._lock:
-            return self._file.seek(offset, whence)
+        return any(_reads_files(part) for part, _, _ in body)
+    return isinstance(body, IOBasePayload) and not isinstance(body, BytesIOPayload)
 
 
 def _can_seek(file: Any) -> bool:
@@ -125,7 +96,7 @@ class KeptBody(Payload):
 
     def __init__(self, data: Any) -> None:
         self.kept = _payload(data)
-        read_in_turn(self.kept)
+        self._in_threads = _reads_files(self.kept) and _known(self.kept)
         if isinstance(self.kept, IOBasePayload):
             self.kept.size  # noqa: B018 - notes the present position as the start of the body
         super().__init__(None)
@@ -157,7 +128,10 @@ class KeptBody(Payload):
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
-        await self.kept.write_with_length(writer, content_length)
+        if self._in_threads:
+            await _written(self.kept, writer, content_length)
+        else:
+            await self.kept.write_with_length(writer, content_length)
 
     async def close(self) -> None:
         """Do nothing: aiohttp calls this after each send."""
@@ -168,6 +142,55 @@ class KeptBody(Payload):
     async def finish(self) -> None:
         """Close what the caller gave, as aiohttp would have done after the only send."""
         await self.kept.close()
+
+
+class _CutOff(Exception):
+    """Nothing more is to be written."""
+
+
+class _Gate:
+    """A writer that can be shut, and that tells whether somebody is in the midst of writing."""
+
+    def __init__(self, writer: AbstractStreamWriter) -> None:
+        self._writer = writer
+        self.busy = self.shut = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+    async def write(self, chunk: Any) -> None:
+        if self.shut:
+            raise _CutOff
+        self.busy = True
+        try:
+            await self._writer.write(chunk)
+        finally:
+            self.busy = False
+
+
+async def _written(body: Payload, writer: AbstractStreamWriter, length: int | None) -> None:
+    """Write a payload that reads its files in threads; when this is cancelled, no thread reads on.
+
+    A 401 may come in mid-body, and a thread cannot be cancelled. One that reads the next part of a file
+    would move the position after the second send has gone back to the start: a part would be missing.
+    """
+    gate = _Gate(writer)
+    writing = asyncio.ensure_future(
+        body.write_with_length(cast("AbstractStreamWriter", gate), length)
+    )
+    cancelled = False
+    while not writing.done():
+        try:
+            await asyncio.wait({writing})
+        except asyncio.CancelledError:
+            cancelled = gate.shut = True
+            if gate.busy:
+                writing.cancel()  # it waits for the network, and nothing reads
+    if cancelled:
+        if not writing.cancelled():
+            writing.exception()
+        raise asyncio.CancelledError
+    writing.result()
 
 
 def _payload(data: Any) -> Payload:

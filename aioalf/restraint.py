@@ -47,7 +47,8 @@ class Restraint:
             return
         else:
             asked = error.retry_after if isinstance(error, TokenHTTPError) else None
-            wait = backoff(self._failures - _FREE_FAILURES, asked)
+            failures = self._failures - _FREE_FAILURES
+            wait = max(backoff(failures), backoff(failures, asked))  # "0" does not mean "at once"
         self._held_until = self._clock.monotonic() + wait
         self._error = _postponed(error, self._clock.time() + wait)
 

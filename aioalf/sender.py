@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from asyncio import get_running_loop
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientResponse, ClientResponseError, ClientSession, hdrs
@@ -12,6 +14,7 @@ from yarl import URL
 from .errors import TokenHTTPError
 from .manager import TokenManager
 from .request_body import KeptBody, keep_body, replayable
+from .sessions import OwnedSession, enter_loop
 from .token import Token
 from .unauthorized import UNAUTHORIZED, carried, drain, log_kept_401, origin_of, origins_of
 
@@ -26,14 +29,19 @@ AUTH_REFUSED = (
 )
 
 
+# The one that is there, unless a subclass or a test has put another in its place.
+_REQUEST = ClientSession.request
+
+
 class Sender:
-    """What `Client` does with each request; it has no session of its own.
+    """What `Client` does with each request.
 
     The header is set on each request, outside aiohttp's middlewares: aiohttp then leaves it out itself
     when a redirect leads to another origin.
 
     :param manager: where the token comes from.
-    :param origins: where it may go, or None for wherever the caller sends a request.
+    :param session: what sends: a session that is borrowed, or one to be opened and closed here.
+    :param origins: where the token may go, or None for wherever the caller sends a request.
     :param base_url: what relative URLs are relative to, or None.
     :param raise_token_errors: whether an error response of the token endpoint is raised, not returned.
     """
@@ -41,11 +49,18 @@ class Sender:
     def __init__(
         self,
         manager: TokenManager,
+        session: ClientSession | OwnedSession,
         origins: str | URL | Iterable[str | URL] | None,
         base_url: str | URL | None,
         raise_token_errors: bool,
     ) -> None:
+        self.closed = False
         self._token_manager = manager
+        self._source = session
+        self._session: ClientSession | None = None
+        self._raise_for_status: Any = False  # what it does, where a request does not say
+        self._usual: object = None  # its `request`, unless that is somebody's own
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._origins = None if origins is None else origins_of(origins)
         self._base_url = base_url
         self._raise_token_errors = raise_token_errors
@@ -53,44 +68,97 @@ class Sender:
         self._token: Token | None = None
         self._bearer: CIMultiDict[str] = CIMultiDict()
 
-    async def send(
-        self, session: ClientSession, method: str, url: str | URL, options: dict[str, Any]
-    ) -> ClientResponse:
-        if not self._may_have_token(url):
-            return await session.request(method, url, **options)
-        if options.get("auth") is not None:
-            raise ValueError(AUTH_REFUSED)
-        raise_for_status = options.get("raise_for_status")
-        if raise_for_status is None:
-            raise_for_status = session.raise_for_status
-        if raise_for_status:
-            options["raise_for_status"] = False
-        body = options.get("data")
-        if body is not None:
-            options["data"] = body = keep_body(body)
+    def opened(self) -> ClientSession:
+        """The session, for the event loop that runs.
+
+        :raises RuntimeError: the client is closed, or is used in two event loops that both run.
+        """
+        if self.closed:
+            raise RuntimeError("This Client is closed.")
+        loop = get_running_loop()
+        if self._session is None or self._loop is not loop:
+            self._loop = enter_loop(self._loop, "Client")
+            source = self._source
+            self._session = source.get() if isinstance(source, OwnedSession) else source
+            self._raise_for_status = self._session.raise_for_status
+            method = self._session.request
+            self._usual = method if getattr(method, "__func__", None) is _REQUEST else None
+        return self._session
+
+    def stop(self) -> None:
+        """Send nothing any more."""
+        self.closed, self._session = True, None
+
+    async def close(self) -> None:
+        """Close the session, unless it is borrowed."""
+        self.stop()
+        if isinstance(self._source, OwnedSession):
+            await self._source.close()
+
+    async def send(self, method: str, url: str | URL, options: dict[str, Any]) -> ClientResponse:
+        """Send a request; see `aioalf.Client.request`.
+
+        :param options: the keywords of ``ClientSession.request``; changed here.
+        """
+        session = self._session
+        if session is None or self._loop is not get_running_loop():
+            session = self.opened()
+        # Inside session.request is a coroutine, which it puts into an ``async with``. `Client` has one
+        # round all this already; a second costs as much as all the rest here.
+        request: Callable[..., Awaitable[ClientResponse]] = session.request
+        if request == self._usual:
+            request = session._request
+        if self._origins is not None and not self._may_have_token(url):
+            return await request(method, url, **options)
+        raise_for_status, body = self._raise_for_status, None
+        if options or raise_for_status:
+            raise_for_status, body = self._taken_over(options)
+        manager = self._token_manager
         try:
-            response = await self._authorized(session, method, url, options)
+            token = manager.present() or await manager.get()
+            options["headers"] = self._headers(options.get("headers"), token)
+            response = await request(method, url, **options)
+            if response.status != UNAUTHORIZED:
+                manager.accepted(token)
+            else:
+                response = await self._after_401(response, token, request, method, url, options)
         except TokenHTTPError as error:
             if error.response is None or self._raise_token_errors or raise_for_status:
                 raise
             return error.response
         finally:
-            if isinstance(body, KeptBody):
+            if body is not None:
                 await body.finish()
         if raise_for_status:
             await _raise_for_status(response, raise_for_status)
         return response
 
-    async def _authorized(
-        self, session: ClientSession, method: str, url: str | URL, options: dict[str, Any]
+    def _taken_over(self, options: dict[str, Any]) -> tuple[Any, KeptBody | None]:
+        """What of the options is done here: raising for status, and keeping the body open."""
+        if options.get("auth") is not None:
+            raise ValueError(AUTH_REFUSED)
+        raise_for_status = options.get("raise_for_status")
+        if raise_for_status is None:
+            raise_for_status = self._raise_for_status
+        if raise_for_status:
+            options["raise_for_status"] = False
+        body = options.get("data")
+        if body is None:
+            return raise_for_status, None
+        options["data"] = body = keep_body(body)
+        return raise_for_status, body if isinstance(body, KeptBody) else None
+
+    async def _after_401(
+        self,
+        response: ClientResponse,
+        token: Token,
+        request: Callable[..., Awaitable[ClientResponse]],
+        method: str,
+        url: str | URL,
+        options: dict[str, Any],
     ) -> ClientResponse:
         manager = self._token_manager
-        token = await manager.get()
-        options["headers"] = sent = self._headers(options.get("headers"), token)
-        response = await session.request(method, url, **options)
-        if response.status != UNAUTHORIZED:
-            manager.accepted(token)
-            return response
+        sent = options["headers"]
         if not carried(response, sent[hdrs.AUTHORIZATION]):
             return response
         body_is_gone = _body_is_gone(response)
@@ -113,15 +181,17 @@ class Sender:
                 options.pop("data", None)
                 options.pop("json", None)
                 options["headers"].pop(hdrs.CONTENT_LENGTH, None)
-        response = await session.request(method, url, **options)
+        response = await request(method, url, **options)
         response._history = hops + response._history  # as if nothing had happened on the way
         if response.status != UNAUTHORIZED:
             manager.accepted(token)
         return response
 
     async def connect(
-        self, session: ClientSession, url: str | URL, options: dict[str, Any]
+        self, url: str | URL, options: dict[str, Any]
     ) -> ClientWebSocketResponse[bool]:
+        """Open a websocket; see `aioalf.Client.ws_connect`."""
+        session = self.opened()
         if not self._may_have_token(url):
             return await session.ws_connect(url, **options)
         if options.get("auth") is not None:

@@ -13,7 +13,7 @@ from .token_life import HeldToken, outlives
 
 __all__ = ("TokenCache",)
 
-_SKIPPED_STEPS = frozenset({"get_token", "_has_token"})  # `get` passes them by while it can
+_SKIPPED_STEPS = frozenset({"get", "get_token", "_has_token"})  # `present` passes them by
 
 
 class TokenCache:
@@ -33,7 +33,7 @@ class TokenCache:
 
     def _has_token(self) -> bool:
         held = self._adopted()
-        return held is not None and held.usable(self._clock)
+        return held is not None and held.usable()
 
     def _hold(self, token: Token) -> HeldToken:
         usable_access_token(token.access_token)
@@ -63,7 +63,7 @@ class TokenCache:
             if replaced.expires_at is not None and outlives(replaced, stored):
                 return False  # it is older, as far as one can tell
         held = HeldToken(stored, self._clock, self._expiry_margin, self._renewal_margin)
-        return held.usable(self._clock)
+        return held.usable()
 
     @cached_property
     def _rejected(self) -> deque[str]:
@@ -83,6 +83,6 @@ class TokenCache:
     if not TYPE_CHECKING:
 
         def __setattr__(self, name: str, value: object) -> None:
-            if name in _SKIPPED_STEPS:
+            if name == "_token" or name in _SKIPPED_STEPS:
                 self._held = None  # replaced on this object: to be looked at from now on
             super().__setattr__(name, value)

@@ -50,15 +50,26 @@ class HeldToken:
         life. 0 where it is never renewed ahead.
     """
 
-    __slots__ = ("_due", "_due_wall", "_quick", "_usable_until", "_usable_until_wall", "token")
+    __slots__ = (
+        "_calm_until",
+        "_calm_until_wall",
+        "_due",
+        "_due_wall",
+        "_monotonic",
+        "_usable_until",
+        "_usable_until_wall",
+        "_wall",
+        "token",
+    )
 
     def __init__(
         self, token: Token, clock: Clock, expiry_margin: float, renewal_margin: float
     ) -> None:
         self.token = token
-        self._quick = True
+        self._monotonic, self._wall = clock.monotonic, clock.time
         if token.expires_at is None:
             self._due = self._due_wall = self._usable_until = self._usable_until_wall = math.inf
+            self._calm_until = self._calm_until_wall = math.inf
             return
         now, wall = clock.monotonic(), clock.time()
         left = token.expires_at - wall
@@ -69,26 +80,27 @@ class HeldToken:
         ahead = min(renewal_margin, max(lifetime, 0.0) * _RENEWAL_SHARE)
         self._usable_until, self._usable_until_wall = now + left, wall + left
         self._due, self._due_wall = now + left - ahead, wall + left - ahead
+        self._calm_until, self._calm_until_wall = self._due, self._due_wall
 
-    def usable(self, clock: Clock) -> bool:
+    def usable(self) -> bool:
         """Whether it may still be handed out."""
-        return clock.monotonic() < self._usable_until and clock.time() < self._usable_until_wall
+        return self._monotonic() < self._usable_until and self._wall() < self._usable_until_wall
 
-    def due(self, clock: Clock) -> bool:
+    def due(self) -> bool:
         """Whether it is time to renew it."""
-        return clock.monotonic() >= self._due or clock.time() >= self._due_wall
+        return self._monotonic() >= self._due or self._wall() >= self._due_wall
 
-    def calm(self, clock: Clock) -> bool:
+    def calm(self) -> bool:
         """Whether it may be handed out with no further thought."""
-        return self._quick and clock.monotonic() < self._due and clock.time() < self._due_wall
+        return self._monotonic() < self._calm_until and self._wall() < self._calm_until_wall
 
     def spend(self) -> None:
         """Do not hand it out any more."""
-        self._due = self._usable_until = -math.inf
+        self._calm_until = self._due = self._usable_until = -math.inf
 
     def think_each_time(self) -> None:
         """Never be `calm`: there is more to look at than the clock."""
-        self._quick = False
+        self._calm_until = -math.inf
 
 
 def outlives(one: Token, other: Token) -> bool:

@@ -100,7 +100,7 @@ async def test_a_client_can_be_built_where_no_event_loop_runs() -> None:
     """ "can be built at module level, with no event loop running"."""
     with pytest.raises(TokenError):  # nobody listens there, but it tries
         await MODULE_LEVEL.request("GET", "http://127.0.0.1:1/")
-    await MODULE_LEVEL._own.close()  # and stays open for the other tests of this module
+    await MODULE_LEVEL.session.close()  # the next event loop has another one
 
 
 async def test_a_post_with_data_and_headers_arrives_as_written(server: AuthorizationServer) -> None:

@@ -84,7 +84,7 @@ async def test_a_storage_that_stalls_is_waited_for_so_long_and_no_longer(
     await manager.close()
 
 
-NONSENSE = [17, b"\xff", "{", "two words", ["list"], {"access_token": "t"}, object(), True, "\x00"]
+NONSENSE = [17, b"\xff", "{", "two words", ["list"], {"access_token": "t"}, ..., True, "\x00"]
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE, ids=repr)
@@ -104,7 +104,7 @@ async def test_nonsense_that_a_storage_loads_is_no_token(
 
 
 @pytest.mark.parametrize("method", ["for_key", "lock"])
-@pytest.mark.parametrize("nonsense", [None, 17, "text", object()], ids=repr)
+@pytest.mark.parametrize("nonsense", [None, 17, "text", ...], ids=repr)
 async def test_nonsense_in_place_of_a_slot_or_a_lock_is_done_without(
     method: str, nonsense: object, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:

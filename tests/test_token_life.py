@@ -16,9 +16,15 @@ from aioalf.token_life import HeldToken, backoff, outlives
 NOW = 1_700_000_000.0
 
 
-def held(lifetime: float | None, margin: float = 10.0, ahead: float = 60.0) -> HeldToken:
-    """A token of that life, given at the moment at which a new `FakeClock` stands."""
-    clock = FakeClock(time=NOW)
+def held(
+    lifetime: float | None,
+    margin: float = 10.0,
+    ahead: float = 60.0,
+    *,
+    clock: FakeClock | None = None,
+) -> HeldToken:
+    """A token of that life, given now."""
+    clock = clock or FakeClock(time=NOW)
     expires_at = None if lifetime is None else NOW + lifetime
     return HeldToken(Token("t", lifetime, expires_at=expires_at), clock, margin, ahead)
 
@@ -43,12 +49,12 @@ def test_a_token_is_calm_then_due_then_gone(
     lifetime: float, margin: float, ahead: float, due: float, gone: float, step: str
 ) -> None:
     """At the moment itself it is; a moment before it is not. Either clock is enough."""
-    token = held(lifetime, margin, ahead)
 
     def at(seconds: float) -> tuple[bool, bool, bool]:
         clock = FakeClock(time=NOW)
+        token = held(lifetime, margin, ahead, clock=clock)
         getattr(clock, step)(seconds)
-        return token.calm(clock), token.due(clock), token.usable(clock)
+        return token.calm(), token.due(), token.usable()
 
     assert at(0) == (True, False, True)
     assert at(due - 0.001) == (True, False, True)
@@ -60,30 +66,30 @@ def test_a_token_is_calm_then_due_then_gone(
 def test_the_edges_belong_to_what_follows() -> None:
     """At the very moment a token is due it is due, and at the very moment it is gone it is gone."""
     clock = FakeClock(time=NOW)
-    token = held(64, margin=4, ahead=16)  # sums that a float holds exactly
+    token = held(64, margin=4, ahead=16, clock=clock)  # sums that a float holds exactly
     clock.advance(44)
-    assert token.due(clock)
-    assert not token.calm(clock)
+    assert token.due()
+    assert not token.calm()
     clock.advance(15.75)
-    assert token.usable(clock)
+    assert token.usable()
     clock.advance(0.25)
-    assert not token.usable(clock)
+    assert not token.usable()
 
 
 @pytest.mark.parametrize("lifetime", [0, -1, -3600])
 def test_a_life_of_nothing_is_over_at_once(lifetime: float) -> None:
     """RFC 6749 section 5.1 does not forbid it."""
-    assert not held(lifetime).usable(FakeClock(time=NOW))
+    assert not held(lifetime).usable()
 
 
 def test_a_token_of_unknown_life_is_never_due() -> None:
     """Section 5.1: expires_in is only recommended. It is used until a 401."""
     clock = FakeClock(time=NOW)
+    token = held(None, clock=clock)
     clock.advance(1e10)
-    token = held(None)
-    assert token.calm(clock)
-    assert token.usable(clock)
-    assert not token.due(clock)
+    assert token.calm()
+    assert token.usable()
+    assert not token.due()
 
 
 def test_a_token_given_before_the_clock_was_set_back_lives_no_longer_for_that() -> None:
@@ -91,9 +97,9 @@ def test_a_token_given_before_the_clock_was_set_back_lives_no_longer_for_that() 
     clock = FakeClock(time=NOW - 3600)
     token = HeldToken(Token("t", 600, expires_at=NOW + 600), clock, 10, 60)
     clock.advance(589)
-    assert token.usable(clock)
+    assert token.usable()
     clock.advance(2)
-    assert not token.usable(clock)
+    assert not token.usable()
 
 
 def test_a_token_whose_length_of_life_is_not_known_is_judged_by_what_is_left() -> None:
@@ -101,9 +107,9 @@ def test_a_token_whose_length_of_life_is_not_known_is_judged_by_what_is_left() -
     clock = FakeClock(time=NOW)
     token = HeldToken(Token("t", None, expires_at=NOW + 100), clock, 10, 60)
     clock.advance(89)
-    assert token.usable(clock)
+    assert token.usable()
     clock.advance(2)
-    assert not token.usable(clock)
+    assert not token.usable()
 
 
 @pytest.mark.parametrize(
@@ -254,4 +260,4 @@ async def test_an_hour_there_and_back_costs_at_most_two_renewals(clock: FakeCloc
 def test_no_moment_of_a_token_of_unknown_life_is_a_number_that_can_be_reached() -> None:
     """Not even by a clock that counts from the beginning of the world."""
     clock = FakeClock(math.floor(1e300), 1e300)
-    assert held(None).usable(clock)
+    assert held(None, clock=clock).usable()
