@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 TOX_ARGS ?=
+ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tox lint format types docs bench ci clean
+.PHONY: help demo test tox lint format types docs bench soak ci clean
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -38,8 +39,11 @@ docs: $(VENV)/.docs-installed  ## build the pages in docs/_build; a broken refer
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
 	@echo "docs/_build/index.html"
 
-bench: $(VENV)/.test-installed  ## measure against bare aiohttp
-	@$(BIN)/python -m benchmarks
+bench: $(VENV)/.test-installed  ## measure against everyone, under ten minutes; ARGS=--docs for docs/
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(VENV)/.test-installed  ## some minutes of bad days: memory and connections stay flat
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 ci:  ## everything that is checked before a change goes in
 	@.ci/run

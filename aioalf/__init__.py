@@ -23,22 +23,22 @@ from .client_auth import (
 )
 from .clock import Clock
 from .errors import AuthorizationError, TokenError, TokenHTTPError, TokenStorageError
-from .httpclient import HTTPRequest
 from .manager import TokenManager
-from .middleware import OAuth2Middleware
-from .storage import TokenStorage
 from .token import Token
 from .token_request import TokenErrorResponse
 
 if TYPE_CHECKING:
     from .file_storage import FileTokenStorage
+    from .httpclient import HTTPRequest
     from .implicit_manager import (
         OAuthImplicitTokenManager,
         OAuthImplictTokenManager,
         use_implicit_flow,
     )
     from .keyring_storage import KeyringTokenStorage
+    from .middleware import OAuth2Middleware
     from .redis_storage import RedisTokenStorage
+    from .storage import TokenStorage
 
 __version__ = "0.5.0"
 
@@ -71,10 +71,13 @@ __all__ = (
 # Imported when they are asked for: most programs need none of them.
 _LATER = {
     "FileTokenStorage": "file_storage",
+    "HTTPRequest": "httpclient",
     "KeyringTokenStorage": "keyring_storage",
+    "OAuth2Middleware": "middleware",
     "OAuthImplicitTokenManager": "implicit_manager",
     "OAuthImplictTokenManager": "implicit_manager",
     "RedisTokenStorage": "redis_storage",
+    "TokenStorage": "storage",
     "use_implicit_flow": "implicit_manager",
 }
 

@@ -31,14 +31,17 @@ from .command_io import (
     Failure,
     Output,
     ask_secret,
+    check_output,
     given_secret,
     one_line,
+    open_stdout,
     read_body,
 )
 from .command_line import read_arguments
 from .errors import TokenError, TokenHTTPError
 from .manager import TokenManager
 from .storage import TokenStorage
+from .token_request import shown_url
 
 __all__ = ("main",)
 
@@ -66,12 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args = read_arguments(sys.argv[1:] if arguments is None else arguments)
         status = _demo() if args.command == "demo" else _run(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return status
     except Failure as caught:
         failure = caught
     except TokenError as error:
-        failure = Failure(ExitStatus.NO_TOKEN, f"no token: {_reason(error)}")
+        failure = Failure(ExitStatus.NO_TOKEN, f"no token: {_reason(error, args.token_endpoint)}")
     except BrokenPipeError:
         failure = Failure(ExitStatus.READER_GONE)
     except OSError as error:
@@ -80,9 +84,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failure = Failure(ExitStatus.USAGE, str(error))
     except KeyboardInterrupt:
         failure = Failure(ExitStatus.INTERRUPTED)
-    if failure.line:
+        if sys.stderr is not None and sys.stderr.isatty():
+            print(file=sys.stderr)  # the shell's prompt does not go behind what was begun
+    if failure.line and sys.stderr is not None:  # print() would take stdout for None
         print(f"aioalf: {one_line(failure.line)}", file=sys.stderr)
-    if failure.status in (ExitStatus.READER_GONE, ExitStatus.NO_OUTPUT):
+    if failure.status in (ExitStatus.READER_GONE, ExitStatus.NO_OUTPUT) and sys.stdout is not None:
         # Python would try, and complain, once more at its exit for what is left in the buffer.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return failure.status
@@ -128,13 +134,16 @@ def _demo() -> int:
     from . import demo
 
     _log(logging.ERROR)  # it provokes on purpose what there would be a warning of
-    return asyncio.run(demo.run(sys.stdout))
+    return asyncio.run(demo.run(open_stdout()))
 
 
 def _run(args: argparse.Namespace) -> int:
     _log(logging.DEBUG if args.verbose else logging.WARNING)
     secret = _Secret(None if args.client_auth == "none" else given_secret(args))
-    body = read_body(args) if args.command == "request" else None
+    body = None
+    if args.command == "request":
+        body = read_body(args)
+        check_output(args.output)
     storage: TokenStorage | None = None
     if args.storage is not None:
         from .file_storage import FileTokenStorage
@@ -155,6 +164,7 @@ def _run(args: argparse.Namespace) -> int:
     # Asked for out here, because a thread that reads the keyboard would outlive Ctrl-C. Nothing is done
     # twice by starting over: the URL has been asked nothing yet, or has answered 401.
     secret.value = ask_secret(args)
+    secret.missed = False
     return asyncio.run(work())
 
 
@@ -255,9 +265,13 @@ def _named(args: argparse.Namespace) -> str:
     return f"{args.method} {URL(args.url).with_query(None).with_fragment(None)}"
 
 
-def _reason(error: TokenError) -> str:
-    if not isinstance(error, TokenHTTPError) or not error.error:
+def _reason(error: TokenError, endpoint: str) -> str:
+    if not isinstance(error, TokenHTTPError):
         return str(error) or type(error).__name__
+    if not error.error:  # a page for people, often
+        said = f"the token endpoint {shown_url(endpoint)} answered {error.response_status}"
+        guess = "server trouble" if (error.response_status or 0) >= 500 else "is it the right URL?"
+        return f"{said} and no OAuth error code ({guess})"
     said = f"the token endpoint answered {error.response_status} {error.error}"
     if error.error_description:
         said += f", {error.error_description!r}"

@@ -10,7 +10,6 @@ from aiohttp import ClientResponse, ClientSession, hdrs
 from aiohttp.client import _RequestContextManager, _WSRequestContextManager
 from yarl import URL
 
-from .httpclient import HTTPRequest
 from .keywords import sorted_out
 from .manager import ClientSecret, TokenManager
 from .sender import AUTH_REFUSED, Sender
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .client_auth import ClientAuth
+    from .httpclient import HTTPRequest
     from .storage import TokenStorage
 
 __all__ = ("Client",)
@@ -93,6 +93,8 @@ class Client:
             "http_options": http_options,
             "scope": scope,
         }
+        if isinstance(token_manager, type):
+            raise TypeError("token_manager takes a manager, not a class: TokenManager(...).")
         if token_manager is not None:
             surplus = sorted({k for k, v in named.items() if v is not None} | for_manager.keys())
             if surplus:
@@ -168,14 +170,16 @@ class Client:
         :raises aiohttp.ClientError: as aiohttp does.
         :raises RuntimeError: the client is closed.
         """
-        if isinstance(method, HTTPRequest):
-            if url is not None:
-                raise TypeError("request() takes an HTTPRequest, or a method and a URL, not both.")
-            given = {**method.options, **options}
-            return _RequestContextManager(self._send(method.method, method.url, given))
-        if url is None:
-            raise TypeError("request() takes a method and a URL, or an HTTPRequest.")
-        return _RequestContextManager(self._send(method, url, options))
+        if isinstance(method, str):
+            if url is None:
+                raise TypeError("request() takes a method and a URL, or an HTTPRequest.")
+            return _RequestContextManager(self._send(method, url, options))
+        from .httpclient import HTTPRequest  # few use it, and it takes a while to import
+
+        if url is not None or not isinstance(method, HTTPRequest):
+            raise TypeError("request() takes an HTTPRequest, or a method and a URL, not both.")
+        given = {**method.options, **options}
+        return _RequestContextManager(self._send(method.method, method.url, given))
 
     def get(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
         """Send a GET request; see `request`."""

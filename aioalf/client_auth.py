@@ -22,8 +22,8 @@ __all__ = (
 
 # Only what a form decoder would change: servers that decode, as RFC 6749 section 2.3.1 asks, and
 # servers that do not both read an id such as "glBQ3nYU/8/kaVi/bIgXGA==" the same way.
-_CHANGED_BY_DECODING = re.compile(rb"[%+\x00-\x20\x7f-\xff]")
-_CHANGED_BY_DECODING_OR_COLON = re.compile(rb"[%+:\x00-\x20\x7f-\xff]")
+_CHANGED_BY_DECODING = rb"[%+\x00-\x20\x7f-\xff]"
+_CHANGED_BY_DECODING_OR_COLON = rb"[%+:\x00-\x20\x7f-\xff]"
 
 
 class ClientAuth(ABC):
@@ -71,8 +71,8 @@ class ClientSecretBasic(ClientAuth):
         headers: MutableMapping[str, str],
         form: MutableMapping[str, object],
     ) -> None:
-        user = _CHANGED_BY_DECODING_OR_COLON.sub(_percent, _bytes(client_id))
-        password = _CHANGED_BY_DECODING.sub(_percent, _bytes(client_secret))
+        user = re.sub(_CHANGED_BY_DECODING_OR_COLON, _percent, _bytes(client_id))
+        password = re.sub(_CHANGED_BY_DECODING, _percent, _bytes(client_secret))
         headers["Authorization"] = _basic(user, password)
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 __all__ = ("Clock",)
 
 
-@dataclass(frozen=True)
 class Clock:
     """Two clocks and a sleep.
 
@@ -19,6 +17,12 @@ class Clock:
     :param sleep: waits that many seconds without blocking the event loop.
     """
 
-    monotonic: Callable[[], float] = time.monotonic
-    time: Callable[[], float] = time.time
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    def __init__(
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        time: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self.monotonic = monotonic
+        self.time = time
+        self.sleep = sleep

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import getpass
 import json
 import os
 import re
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from .token_endpoint import redact
 
@@ -18,8 +19,10 @@ __all__ = (
     "Failure",
     "Output",
     "ask_secret",
+    "check_output",
     "given_secret",
     "one_line",
+    "open_stdout",
     "read_body",
 )
 
@@ -60,7 +63,7 @@ class Output:
                 self._own = open(name, "wb")  # noqa: SIM115 - closed by `close`
             except OSError as error:
                 raise self._failure(error) from error
-        self._file = self._own or sys.stdout.buffer
+        self._file = self._own or open_stdout().buffer
 
     def write(self, data: bytes) -> None:
         """Write, and flush: whoever reads a stream wants each event when it comes.
@@ -76,12 +79,48 @@ class Output:
     def close(self) -> None:
         """Close the file; stdout stays open."""
         if self._own is not None:
-            self._own.close()
+            try:
+                self._own.close()  # it writes what a full disk has left in the buffer
+            except OSError as error:
+                raise self._failure(error) from error
 
     def _failure(self, error: OSError) -> Failure:
         if isinstance(error, BrokenPipeError):
             return Failure(ExitStatus.READER_GONE)
-        return Failure(ExitStatus.NO_OUTPUT, f"cannot write {self._name}: {error.strerror}")
+        return _cannot_write(self._name, error.strerror)
+
+
+def _cannot_write(name: str, reason: str | None) -> Failure:
+    return Failure(ExitStatus.NO_OUTPUT, f"cannot write {name}: {reason}")
+
+
+def open_stdout() -> TextIO:
+    """Return stdout.
+
+    :raises Failure: the process was started with it closed; Python has None for it then.
+    """
+    if sys.stdout is None:
+        raise _cannot_write("stdout", "it is closed")
+    return sys.stdout
+
+
+def check_output(name: str | None) -> None:
+    """Find out whether a file can be made, before a request is sent that cannot be taken back.
+
+    :raises Failure: it cannot, as far as can be told without making it.
+    """
+    if name is None or name == "-":
+        return
+    path = Path(name)
+    reason = 0
+    if path.is_dir():
+        reason = errno.EISDIR
+    elif not path.parent.is_dir():
+        reason = errno.ENOENT
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        reason = errno.EACCES
+    if reason:
+        raise _cannot_write(name, os.strerror(reason))
 
 
 def one_line(text: str) -> str:
@@ -136,7 +175,7 @@ def ask_secret(args: argparse.Namespace) -> str:
 
     :raises Failure: there is no terminal, or no secret was typed.
     """
-    if sys.stdin.isatty() and sys.stderr.isatty():
+    if all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
         try:
             if secret := getpass.getpass(f"Client secret of {args.client_id}: "):
                 return secret
@@ -150,6 +189,8 @@ def ask_secret(args: argparse.Namespace) -> str:
 
 
 def _read(name: str, what: str) -> bytes:
+    if name == "-" and sys.stdin is None:  # the process was started with it closed
+        raise Failure(ExitStatus.USAGE, f"cannot read {what} from stdin: it is closed")
     try:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:

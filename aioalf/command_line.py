@@ -22,9 +22,9 @@ __all__ = ("read_arguments",)
 DESCRIPTION = "An OAuth 2 client: gets a token (client_credentials) and sends requests with it."
 
 NOTES = """\
-The client secret is no option, because every user of the machine can read a command line. It is
-looked for in this order: --secret-file FILE, AIOALF_CLIENT_SECRET, a prompt (on a terminal, and
-only once it is needed).
+The client secret is no option, because every user of the machine can read a
+command line. It is looked for in this order: --secret-file FILE,
+AIOALF_CLIENT_SECRET, a prompt (on a terminal, and only once it is needed).
 
 environment:
   AIOALF_TOKEN_ENDPOINT   stands in for --token-endpoint
@@ -45,30 +45,40 @@ exit status:
 MAIN_EXAMPLES = """\
 examples:
   python -m aioalf demo
-  export AIOALF_TOKEN_ENDPOINT=https://auth.example.com/oauth/token AIOALF_CLIENT_ID=my-id
-  python -m aioalf request GET https://api.example.com/v1/things
+  export AIOALF_TOKEN_ENDPOINT=https://login.example.com/token
+  export AIOALF_CLIENT_ID=client-id
+  python -m aioalf request GET https://api.example.com/things
   python -m aioalf token --help
 
 """
 REQUEST_EXAMPLES = """\
 examples, with the token endpoint and the client id in the environment:
-  python -m aioalf request GET https://api.example.com/v1/things
-  python -m aioalf request POST https://api.example.com/v1/things --json '{"name": "x"}' --fail
-  python -m aioalf request PUT https://api.example.com/v1/t --data @t.csv -H 'Content-Type: text/csv'
+  python -m aioalf request GET https://api.example.com/things
+  python -m aioalf request POST https://api.example.com/things \\
+      --json '{"name": "alf"}' --fail
+  python -m aioalf request PUT https://api.example.com/things/1 \\
+      --data @thing.csv -H 'Content-Type: text/csv'
 
 """
 TOKEN_EXAMPLES = """\
 examples, with the token endpoint and the client id in the environment:
   python -m aioalf token --scope 'read write'
   python -m aioalf token --json | jq .expires_at
-  curl --oauth2-bearer "$(python -m aioalf token)" https://api.example.com/v1/things
+  python -m aioalf token | sed 's/^/Authorization: Bearer /' |
+      curl -H @- https://api.example.com/things
 
 """
 DEMO = """\
-Starts an authorization server on loopback, in this process, and shows the life of a token: fetched,
-reused, expired, renewed ahead, revoked, shared by a thousand tasks and by two processes. What is
-counted, the server counted; the exit status is 1 where that is not what is claimed.
+Starts an authorization server on loopback, in this process, and shows the life
+of a token: fetched, reused, expired, renewed ahead, revoked, shared by a
+thousand tasks and by two processes. What is counted, the server counted; the
+exit status is 1 where that is not what is claimed.
 """
+INSTEAD = {
+    "grant_type": "it is client_credentials",
+    "client_id": "use --client-id",
+    "scope": "use --scope",
+}
 NO_SECRET_HERE = (
     "a secret does not belong on the command line: set AIOALF_CLIENT_SECRET, or give --secret-file"
 )
@@ -83,8 +93,9 @@ class Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         # argparse's own ignores, in some versions, that nothing can be written, and flushes nothing.
-        if message:
-            print(message, end="", file=file or sys.stderr, flush=True)
+        file = file or sys.stderr
+        if message and file is not None:  # print() would take stdout for None
+            print(message, end="", file=file, flush=True)
 
 
 def read_arguments(
@@ -104,8 +115,10 @@ def read_arguments(
     args, unknown = whole.parse_known_args(arguments)
     command = commands.get(args.command, whole)
     if unknown:
-        named = (re.match("--[a-z][a-z-]*|-[a-zA-Z]", each) for each in unknown)
+        named = (re.match("--[a-z][a-z_-]*|-[a-zA-Z]", each) for each in unknown)
         names = [match[0] for match in named if match]
+        if names and args.command and unknown[0] in arguments[: arguments.index(args.command)]:
+            command.error(f"{names[0]} stands before {args.command}: its options go after it")
         command.error(f"unknown option: {' '.join(names)}" if names else "too many arguments")
     if args.command is None:
         whole.error("say what to do: demo, request or token")
@@ -154,8 +167,8 @@ def _parsers(environment: Mapping[str, str]) -> tuple[Parser, dict[str, Parser]]
         parents=[shared],
         help="send a request with a token",
         description="Send a request with a token; the body of the answer goes to stdout.\n"
-        "After a 401 it is sent once more, with a new token. Redirects are followed; another origin\n"
-        "does not get the token.",
+        "After a 401 it is sent once more, with a new token. Redirects are followed;\n"
+        "another origin does not get the token.",
         epilog=REQUEST_EXAMPLES + NOTES,
         formatter_class=raw,
         allow_abbrev=False,
@@ -174,7 +187,7 @@ def _parsers(environment: Mapping[str, str]) -> tuple[Parser, dict[str, Parser]]
     token.add_argument(
         "--json",
         action="store_true",
-        help="print access_token, token_type, expires_at (UTC), scope",
+        help="print access_token, token_type, expires_at (seconds since 1970, or null), scope",
     )
     return whole, {"demo": demo, "request": request, "token": token}
 
@@ -194,7 +207,10 @@ def _add_shared(group: argparse._ArgumentGroup, environment: Mapping[str, str]) 
         help="the client identifier [AIOALF_CLIENT_ID]",
     )
     group.add_argument(
-        "--secret-file", metavar="FILE", help="read the client secret from FILE (-: stdin)"
+        "--secret-file",
+        metavar="FILE",
+        type=_file,
+        help="read the client secret from FILE (-: stdin)",
     )
     group.add_argument(
         "--client-auth",
@@ -217,6 +233,7 @@ def _add_shared(group: argparse._ArgumentGroup, environment: Mapping[str, str]) 
     group.add_argument(
         "--storage",
         metavar="FILE",
+        type=_file,
         help="keep the token in FILE, for the next time (the file extra is needed)",
     )
     group.add_argument(
@@ -261,7 +278,9 @@ def _add_request(request: argparse.ArgumentParser) -> None:
     answer.add_argument(
         "-i", "--include", action="store_true", help="put status and headers before the body"
     )
-    answer.add_argument("-o", "--output", metavar="FILE", help="write to FILE, not to stdout")
+    answer.add_argument(
+        "-o", "--output", metavar="FILE", type=_file, help="write to FILE, not to stdout"
+    )
 
 
 def _http_url(text: str) -> str:
@@ -271,7 +290,7 @@ def _http_url(text: str) -> str:
     except ValueError:
         raise argparse.ArgumentTypeError("this is no URL") from None
     if url.scheme not in ("http", "https") or not url.host or not port:
-        example = "https://api.example.com/v1/things"
+        example = "https://example.com/path"
         raise argparse.ArgumentTypeError(f"an absolute http or https URL is needed, like {example}")
     if url.user is not None or url.password is not None:
         raise argparse.ArgumentTypeError("take the user name and the password out of the URL")
@@ -295,12 +314,20 @@ def _header(text: str) -> tuple[str, str]:
     return name, value.strip()
 
 
+def _file(text: str) -> str:
+    if not text:  # a variable that is not set, mostly
+        raise argparse.ArgumentTypeError("the name of a file is needed")
+    return text
+
+
 def _parameter(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise argparse.ArgumentTypeError("KEY=VALUE is needed")
     if key in ("client_secret", "client_assertion", "password"):
         raise argparse.ArgumentTypeError(NO_SECRET_HERE)
+    if option := INSTEAD.get(key):
+        raise argparse.ArgumentTypeError(f"{key} is sent anyway: {option}")
     return key, value
 
 

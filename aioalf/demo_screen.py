@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TextIO
 
 __all__ = ("Screen",)
@@ -45,7 +46,8 @@ class Screen:
 
     def begin(self, name: str, text: str) -> None:
         """Show a row without its figures, on a terminal; `end` writes over it."""
-        if self._live:
+        # What takes two lines cannot be written over.
+        if self._live and len(f"  {name:15}{text}") < shutil.get_terminal_size().columns:
             print(
                 self._styled(self._row("begun", name, text), _DIM),
                 end="",

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ("AuthorizationError", "TokenError", "TokenHTTPError", "TokenStorageError")
 
 
+_SHOWN = 500  # characters of the answer in a message
+
+
 class TokenError(ClientError):
     """No token could be had; the request that needed it was not sent."""
 
@@ -81,13 +84,16 @@ class TokenHTTPError(_ProtocolError):
         self.response_text = response_text
         self.response = response
         self.retry_after = retry_after
+        #: Which token endpoint it was, as far as its URL may be shown; None where that is not known.
+        self.token_endpoint: str | None = None
 
     def __str__(self) -> str:
         parts = [self.message]
         if self.response_status is not None:
             parts.append(f"StatusCode: {self.response_status}")
         if self.response_text:
-            parts.append(f"Body: {self.response_text}")
+            cut = len(self.response_text) > _SHOWN  # a page for people; `response_text` has it
+            parts.append(f"Body: {self.response_text[:_SHOWN]}{'...' if cut else ''}")
         return ", ".join(parts)
 
     def __reduce__(self) -> tuple[Any, ...]:

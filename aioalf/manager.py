@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import ipaddress
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
@@ -22,9 +23,6 @@ from .client_auth import ClientAuth, ClientSecretBasic
 from .clock import Clock
 from .errors import TokenError, TokenHTTPError
 from .renewal import Renewal
-from .shared_token import SharedToken
-from .storage_slot import Slot
-from .stored_token import binding_of
 from .token import Token
 from .token_request import TokenEndpointClient, TokenErrorResponse, checked_url, shown_url
 
@@ -40,6 +38,7 @@ logger = logging.getLogger(__name__)
 #: A client secret, or what gives it at each token request.
 ClientSecret = Union[str, Callable[[], Union[str, Awaitable[str]]]]
 
+_NO_CREDENTIALS = "Missing credentials (client_id:client_secret)"  # as in 0.4.0
 _RESERVED_PARAMS = frozenset({"grant_type", "scope", "client_id", "client_secret"})
 
 
@@ -59,7 +58,7 @@ class TokenManager(Renewal):
     :param scope: the scope to ask for: a string, or a list that is joined with single spaces.
     :param client_auth: how the client authenticates; `ClientSecretBasic` by default.
     :param token_storage: where the token outlives this object and is shared; borrowed, never closed here.
-    :param session: a session for the token requests, borrowed; by default one of its own.
+    :param session: a session for the token requests, borrowed; by default one of its own, without cookies.
     :param token_retries: how often a token request is repeated that failed for a passing reason (no
         connection, 429, 502, 503, 504), waiting 1 s doubling to 30 s, or as
         ``Retry-After`` says, up to 60 s.
@@ -108,6 +107,10 @@ class TokenManager(Renewal):
             raise ValueError("token_retries, expiry_margin and renewal_margin cannot be negative.")
         if client_auth is not None and not isinstance(client_auth, ClientAuth):
             raise TypeError("client_auth takes a ClientAuth such as ClientSecretPost().")
+        if isinstance(token_storage, (str, os.PathLike, type)):
+            raise TypeError(
+                "token_storage takes a TokenStorage such as FileTokenStorage('tokens.json')."
+            )
         self._token_endpoint = token_endpoint
         self._client_id = client_id
         self._client_secret = client_secret
@@ -115,7 +118,8 @@ class TokenManager(Renewal):
         self._scope = scope
         self._params = params
         self._client_auth = client_auth or ClientSecretBasic()
-        self._clock = clock or Clock()
+        if clock is not None:  # else one for all: managers that share a storage compare theirs
+            self._clock = clock
         self._expiry_margin = expiry_margin
         self._renewal_margin = renewal_margin
         self._endpoint = TokenEndpointClient(session, http_options, token_retries, self._clock)
@@ -126,6 +130,11 @@ class TokenManager(Renewal):
     grant = "client_credentials"
 
     def _use_storage(self, storage: TokenStorage) -> None:
+        # Here, because most programs need none of these.
+        from .shared_token import SharedToken
+        from .storage_slot import Slot
+        from .stored_token import binding_of
+
         endpoint = None if self._token_endpoint is None else str(self._token_endpoint)
         scope = protocol.scope_string(self._scope)
         binding = binding_of(self.grant, endpoint, self._client_id, scope, self._params)
@@ -190,6 +199,7 @@ class TokenManager(Renewal):
                 secrets=protocol.secrets_of(client_secret, headers, form),
             )
         except TokenHTTPError as error:
+            error.token_endpoint = shown_url(url)
             error.retry_after = protocol.read_retry_after(
                 response.headers.get(hdrs.RETRY_AFTER), self._clock.time()
             )
@@ -218,8 +228,8 @@ class TokenManager(Renewal):
 
     async def _secret(self) -> str:
         secret = self._client_secret
-        if not self._client_id or (secret is None and self._client_auth.needs_secret):
-            raise TokenError("Missing credentials (client_id:client_secret)")
+        if not self._client_id:
+            raise TokenError(_NO_CREDENTIALS)
         if callable(secret):
             try:
                 given = secret()
@@ -228,11 +238,12 @@ class TokenManager(Renewal):
                 raise TokenError(
                     f"The callable given as client_secret failed ({type(error).__name__})."
                 ) from error
+        if secret is None and self._client_auth.needs_secret:
+            raise TokenError(_NO_CREDENTIALS)
         for name, value in (("client_id", self._client_id), ("client_secret", secret or "")):
             if not isinstance(value, str):
                 raise TokenError(
-                    "Missing credentials (client_id:client_secret):"
-                    f" the {name} is a {type(value).__name__}, not a string"
+                    f"{_NO_CREDENTIALS}: the {name} is a {type(value).__name__}, not a string"
                 )
         return secret or ""
 

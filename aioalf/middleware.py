@@ -39,6 +39,11 @@ class OAuth2Middleware:
     def __init__(
         self, token_manager: TokenManager, *, origins: str | URL | Iterable[str | URL]
     ) -> None:
+        if not hasattr(token_manager, "present"):
+            raise TypeError(
+                f"OAuth2Middleware takes a TokenManager, not {type(token_manager).__name__}"
+                " (a Client has one: client.token_manager)."
+            )
         self._token_manager = token_manager
         self._origins = origins_of(origins)
 
@@ -63,16 +68,20 @@ class OAuth2Middleware:
         finally:
             if request._body is kept:
                 request._body = body  # aiohttp closes it in its own time
+            else:
+                await kept.finish()  # another middleware has put another body in its place
 
     async def _authorized(
         self, request: ClientRequest, handler: ClientHandlerType
     ) -> ClientResponse:
         manager = self._token_manager
-        token = manager.present() or await manager.get()
+        present = manager.present()
+        token = present or await manager.get()
         request.headers[hdrs.AUTHORIZATION] = f"Bearer {token.access_token}"
         response = await handler(request)
         if response.status != UNAUTHORIZED:
-            manager.accepted(token)
+            if present is None:
+                manager.accepted(token)
             return response
         body = request.body
         if isinstance(body, Payload) and not replayable(body):
@@ -84,6 +93,7 @@ class OAuth2Middleware:
         await drain(response)
         token = await manager.renew(token)
         request.headers[hdrs.AUTHORIZATION] = f"Bearer {token.access_token}"
+        request.update_expect_continue()  # a 100 is to be waited for anew
         response = await handler(request)
         if response.status != UNAUTHORIZED:
             manager.accepted(token)

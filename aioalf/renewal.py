@@ -12,17 +12,19 @@ import logging
 from asyncio import get_running_loop
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import TokenError, TokenHTTPError
 from .restraint import Restraint
 from .sessions import enter_loop
-from .shared_token import SharedToken
 from .single_flight import Flight
 from .token import Token, fingerprint
 from .token_cache import TokenCache
 from .token_endpoint import token_from
 from .token_life import HeldToken
+
+if TYPE_CHECKING:
+    from .shared_token import SharedToken
 
 __all__ = ("Renewal",)
 
@@ -62,7 +64,12 @@ class Renewal(TokenCache):
         :raises RuntimeError: no event loop is running.
         """
         held = self._held
-        if held is not None and self._loop is get_running_loop() and held.calm():
+        if (
+            held is not None
+            and held.monotonic() < held.calm_until
+            and held.wall() < held.calm_until_wall
+            and self._loop is get_running_loop()
+        ):
             return held.token
         return None
 
@@ -131,9 +138,10 @@ class Renewal(TokenCache):
             self._start(rejected, after_rejection=True)
 
     def accepted(self, token: Token) -> None:
-        """Tell that the API has taken a token."""
+        """Tell that the API has taken a token; not needed for one that `present` gave."""
         if token is self._restraint.doubted:
             self._restraint.accepted()
+            self._held = None  # it is calm from now on
 
     async def get_token(self) -> str:
         """Return a valid access token; `get`, under the name it had before.
@@ -244,12 +252,17 @@ class Renewal(TokenCache):
         finally:
             self._rotating = False
         self._restraint.succeeded(token, after_rejection=after_rejection and fetched)
+        if self._held is not None and self._doubts(token):
+            self._held.think_each_time()
         logger.debug(
             "Token %s, %s",
             fingerprint(token.access_token),
             "new" if fetched else "from the storage",
         )
         return token
+
+    def _doubts(self, token: Token) -> bool:
+        return token is self._restraint.doubted
 
     async def _obtained(self, replaced: Token | None, anew: bool) -> tuple[Token, bool]:
         """Take a token from the storage, where another process may have put it, or fetch one."""
@@ -309,6 +322,11 @@ class Renewal(TokenCache):
     # -- state that is made when it is needed, for the same reason
 
     @cached_property
+    def _token_lock(self) -> asyncio.Lock:
+        # 0.4.0's get_token() held it; so does a subclass that began as a copy of that. Nothing else does.
+        return asyncio.Lock()
+
+    @cached_property
     def _restraint(self) -> Restraint:
         return Restraint(self._clock)
 
@@ -324,5 +342,7 @@ class Renewal(TokenCache):
 
 def _in_short(error: Exception) -> str:
     if isinstance(error, TokenHTTPError):
-        return f"the token endpoint answered {error.response_status} ({error.error or 'no error code'})."
+        code = error.error or "no error code"
+        where = f" {error.token_endpoint}" if error.token_endpoint else ""
+        return f"the token endpoint{where} answered {error.response_status} ({code})."
     return str(error) if isinstance(error, TokenError) else f"{type(error).__name__}."

@@ -59,7 +59,7 @@ class Sender:
         self._source = session
         self._session: ClientSession | None = None
         self._raise_for_status: Any = False  # what it does, where a request does not say
-        self._usual: object = None  # its `request`, unless that is somebody's own
+        self._usual = False  # whether its `request` is aiohttp's own
         self._loop: asyncio.AbstractEventLoop | None = None
         self._origins = None if origins is None else origins_of(origins)
         self._base_url = base_url
@@ -81,8 +81,7 @@ class Sender:
             source = self._source
             self._session = source.get() if isinstance(source, OwnedSession) else source
             self._raise_for_status = self._session.raise_for_status
-            method = self._session.request
-            self._usual = method if getattr(method, "__func__", None) is _REQUEST else None
+            self._usual = getattr(self._session.request, "__func__", None) is _REQUEST
         return self._session
 
     def stop(self) -> None:
@@ -105,9 +104,7 @@ class Sender:
             session = self.opened()
         # Inside session.request is a coroutine, which it puts into an ``async with``. `Client` has one
         # round all this already; a second costs as much as all the rest here.
-        request: Callable[..., Awaitable[ClientResponse]] = session.request
-        if request == self._usual:
-            request = session._request
+        request = session._request if self._usual else session.request
         if self._origins is not None and not self._may_have_token(url):
             return await request(method, url, **options)
         raise_for_status, body = self._raise_for_status, None
@@ -115,13 +112,14 @@ class Sender:
             raise_for_status, body = self._taken_over(options)
         manager = self._token_manager
         try:
-            token = manager.present() or await manager.get()
+            present = manager.present()
+            token = present or await manager.get()
             options["headers"] = self._headers(options.get("headers"), token)
             response = await request(method, url, **options)
-            if response.status != UNAUTHORIZED:
-                manager.accepted(token)
-            else:
+            if response.status == UNAUTHORIZED:
                 response = await self._after_401(response, token, request, method, url, options)
+            elif present is None:
+                manager.accepted(token)
         except TokenHTTPError as error:
             if error.response is None or self._raise_token_errors or raise_for_status:
                 raise

@@ -6,17 +6,16 @@ Also names `TokenError` and `TokenHTTPError`, which live in `aioalf.errors`: the
 from __future__ import annotations
 
 import hashlib
-import hmac
-import secrets
+import os
 import time
-from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import NoReturn
 
 from .errors import TokenError, TokenHTTPError
 
 __all__ = ("Token", "TokenError", "TokenHTTPError", "fingerprint")
 
-_FINGERPRINT_KEY = secrets.token_bytes(16)
+_FINGERPRINT_KEY = os.urandom(16)
 
 
 def fingerprint(token: str) -> str:
@@ -28,12 +27,12 @@ def fingerprint(token: str) -> str:
     :param token: any token.
     :return: eight hexadecimal digits.
     """
-    return hmac.new(
-        _FINGERPRINT_KEY, token.encode("utf-8", "surrogatepass"), hashlib.sha256
-    ).hexdigest()[:8]
+    key = _FINGERPRINT_KEY
+    return hashlib.blake2b(
+        token.encode("utf-8", "surrogatepass"), key=key, digest_size=4
+    ).hexdigest()
 
 
-@dataclass(frozen=True, init=False, repr=False)
 class Token:
     """An access token and what came with it (RFC 6749 section 5.1).
 
@@ -43,6 +42,9 @@ class Token:
     :param refresh_token: the refresh token that came with it, or None.
     :param expires_at: when it expires, UTC seconds since the epoch; by default `expires_in` from now.
     """
+
+    # By hand: the dataclasses module would be a tenth of what it takes to import this library.
+    __slots__ = ("access_token", "expires_at", "expires_in", "refresh_token", "scope")
 
     access_token: str
     expires_in: float | None
@@ -69,6 +71,24 @@ class Token:
         put(self, "refresh_token", refresh_token)
         put(self, "expires_at", expires_at)
 
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"A Token cannot be changed: {name}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"A Token cannot be changed: {name}")
+
+    def _fields(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in Token.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        return self._fields() == other._fields() if isinstance(other, Token) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_restored, self._fields())
+
     @property
     def expires_on(self) -> datetime:
         """When it expires, as a naive datetime in UTC; `datetime.max` where that is unknown."""
@@ -86,3 +106,15 @@ class Token:
     def __repr__(self) -> str:
         expiry = "unknown" if self.expires_at is None else f"{self.expires_on:%Y-%m-%dT%H:%M:%SZ}"
         return f"<Token {fingerprint(self.access_token)} expires={expiry} scope={self.scope!r}>"
+
+
+def _restored(
+    access_token: str,
+    expires_at: float | None,
+    expires_in: float | None,
+    refresh_token: str | None,
+    scope: str | None,
+) -> Token:
+    return Token(
+        access_token, expires_in, scope=scope, refresh_token=refresh_token, expires_at=expires_at
+    )

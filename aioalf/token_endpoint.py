@@ -6,7 +6,6 @@ Pure: no I/O, and no import of aiohttp or asyncio.
 from __future__ import annotations
 
 import email.utils
-import html
 import json
 import logging
 import math
@@ -33,20 +32,25 @@ __all__ = (
 
 logger = logging.getLogger(__name__)
 
+# Compiled when they are needed, and kept by re: compiling them all would be most of what it takes to import
+# this library.
+
 # RFC 6750 section 2.1 allows less (b64token); servers in the field give any visible ASCII.
-_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
-_NO_ERROR_CODE = re.compile(r"[^\x20-\x7e]")  # RFC 6749 section 5.2
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?", re.ASCII)
+_VISIBLE_ASCII = r"[\x21-\x7e]+"
+_NO_ERROR_CODE = r"[^\x20-\x7e]"  # RFC 6749 section 5.2
+_NUMBER = r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?"
 # As they stand in JSON, in a form, in a header, in XML; escaped once more in a string or a page.
 _QUOTE = r"(?:\\*[\"']|&quot;|&\#34;|%22)?"
-_SECRET_FIELD = re.compile(
-    r"((?:(?:access|refresh|id)_?token|client_?secret|(?:client_?)?assertion|password)"
-    rf"{_QUOTE}\s*(?:[:=>]|%3A|%3D)\s*{_QUOTE})[^\"'&\s,}}<\\]+",
-    re.IGNORECASE,
+_SECRET_FIELD = (
+    r"(?i)((?:(?:access|refresh|id)_?token|client_?secret|(?:client_?)?assertion|password)"
+    rf"{_QUOTE}\s*(?:[:=>]|%3A|%3D)\s*{_QUOTE})[^\"'&\s,}}<\\]+"
 )
-_CREDENTIALS = re.compile(r"\b((?:Basic|Bearer)\s+)[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE)
+_CREDENTIALS = r"(?i)\b((?:Basic|Bearer)\s+)[A-Za-z0-9._~+/=-]{6,}"
+_TELLING = 32  # characters that tell a long token from everything else
+_LONG_TOKEN = rf"[A-Za-z0-9._~+/=-]{{{2 * _TELLING},}}"
+_REST_OF_WORD = r"[\w.~+/=%&\#;\\-]*"  # however it is spelled
 # Parameters of a token request that are secrets: client_secret, refresh_token, code_verifier, ...
-_SECRET_NAME = re.compile(r"(?!.*_type$).*(?:secret|token|assertion|code|password|key)")
+_SECRET_NAME = r"(?!.*_type$).*(?:secret|token|assertion|code|password|key)"
 _LOOKED_AT = 16_384  # characters of an error that are looked through
 _SHOWN = 2000  # characters of them that go into an exception
 _SPELLING = 20  # characters that one character of a secret may be spelled with
@@ -100,7 +104,7 @@ def read_token_response(
             if params is not None and isinstance(value := params.get(name), str)
         }
         if "error" in said:  # it goes into one line of a log, whatever it is
-            said["error"] = _NO_ERROR_CODE.sub("?", said["error"])[:100]
+            said["error"] = re.sub(_NO_ERROR_CODE, "?", said["error"])[:100]
         raise TokenHTTPError(
             "Failed to request token" + (f" ({said['error']})" if "error" in said else ""),
             status,
@@ -171,7 +175,7 @@ def usable_access_token(value: object) -> str:
         )
     if not value:
         raise TokenError("The access_token in the token response is empty.")
-    if not _VISIBLE_ASCII.fullmatch(value):
+    if not re.fullmatch(_VISIBLE_ASCII, value):
         raise TokenError("The access_token in the token response holds a character it must not.")
     return value
 
@@ -190,7 +194,7 @@ def read_expires_in(value: object) -> float | None:
             number = float(value)
         except OverflowError:
             number = math.inf
-    elif isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+    elif isinstance(value, str) and re.fullmatch(_NUMBER, value.strip()):
         number = float(value)
     if math.isfinite(number):
         return number
@@ -232,7 +236,7 @@ def secrets_of(
     :param form: the whole form: its refresh token, code or assertion is a secret as well.
     """
     credentials = [value.rpartition(" ")[2].rstrip("=") for value in headers.values()]
-    values = [value for name, value in form.items() if _SECRET_NAME.match(name)]
+    values = [value for name, value in form.items() if re.match(_SECRET_NAME, name)]
     return [s for s in (client_secret, *credentials, *values) if s and isinstance(s, str)]
 
 
@@ -245,12 +249,19 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """
     # The longest first: a secret may hold another.
     for secret in sorted(secrets, key=len, reverse=True):
-        if secret:
+        if re.fullmatch(_LONG_TOKEN, secret):
+            # Its beginning tells it, and the rest of the word goes with it: an expression of it all takes
+            # Python as long to compile as a token request takes.
+            beginning = "".join(map(_spellings, secret[:_TELLING]))
+            text = re.sub(beginning + _REST_OF_WORD, "***", text)
+        elif secret:
             text = re.sub("".join(map(_spellings, secret)), "***", text)
-    return _CREDENTIALS.sub(r"\1***", _SECRET_FIELD.sub(r"\1***", text))
+    return re.sub(_CREDENTIALS, r"\1***", re.sub(_SECRET_FIELD, r"\1***", text))
 
 
 def _spellings(character: str) -> str:
+    import html  # only where something has failed: it takes longer to import than all the rest here
+
     code = ord(character)
     escaped = (
         0xDC80 <= code <= 0xDCFF

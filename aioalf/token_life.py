@@ -42,6 +42,9 @@ class HeldToken:
     wall clock, and whichever comes first counts: a suspended machine stops the one, a stepped clock
     moves the other.
 
+    The moments up to which it is calm, and the clocks, are open to `TokenCache`, which looks at them for
+    each request.
+
     :param token: the token.
     :param clock: the clocks, read now.
     :param expiry_margin: seconds before its expiry at which it is no longer handed out; at most a tenth
@@ -51,25 +54,25 @@ class HeldToken:
     """
 
     __slots__ = (
-        "_calm_until",
-        "_calm_until_wall",
         "_due",
         "_due_wall",
-        "_monotonic",
         "_usable_until",
         "_usable_until_wall",
-        "_wall",
+        "calm_until",
+        "calm_until_wall",
+        "monotonic",
         "token",
+        "wall",
     )
 
     def __init__(
         self, token: Token, clock: Clock, expiry_margin: float, renewal_margin: float
     ) -> None:
         self.token = token
-        self._monotonic, self._wall = clock.monotonic, clock.time
+        self.monotonic, self.wall = clock.monotonic, clock.time
         if token.expires_at is None:
             self._due = self._due_wall = self._usable_until = self._usable_until_wall = math.inf
-            self._calm_until = self._calm_until_wall = math.inf
+            self.calm_until = self.calm_until_wall = math.inf
             return
         now, wall = clock.monotonic(), clock.time()
         left = token.expires_at - wall
@@ -80,27 +83,27 @@ class HeldToken:
         ahead = min(renewal_margin, max(lifetime, 0.0) * _RENEWAL_SHARE)
         self._usable_until, self._usable_until_wall = now + left, wall + left
         self._due, self._due_wall = now + left - ahead, wall + left - ahead
-        self._calm_until, self._calm_until_wall = self._due, self._due_wall
+        self.calm_until, self.calm_until_wall = self._due, self._due_wall
 
     def usable(self) -> bool:
         """Whether it may still be handed out."""
-        return self._monotonic() < self._usable_until and self._wall() < self._usable_until_wall
+        return self.monotonic() < self._usable_until and self.wall() < self._usable_until_wall
 
     def due(self) -> bool:
         """Whether it is time to renew it."""
-        return self._monotonic() >= self._due or self._wall() >= self._due_wall
+        return self.monotonic() >= self._due or self.wall() >= self._due_wall
 
     def calm(self) -> bool:
         """Whether it may be handed out with no further thought."""
-        return self._monotonic() < self._calm_until and self._wall() < self._calm_until_wall
+        return self.monotonic() < self.calm_until and self.wall() < self.calm_until_wall
 
     def spend(self) -> None:
         """Do not hand it out any more."""
-        self._calm_until = self._due = self._usable_until = -math.inf
+        self.calm_until = self._due = self._usable_until = -math.inf
 
     def think_each_time(self) -> None:
         """Never be `calm`: there is more to look at than the clock."""
-        self._calm_until = -math.inf
+        self.calm_until = -math.inf
 
 
 def outlives(one: Token, other: Token) -> bool:

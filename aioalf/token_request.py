@@ -138,7 +138,7 @@ class TokenEndpointClient:
             except TokenError:
                 raise
             except (ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
-                passing = isinstance(error, ClientConnectionError)
+                passing = isinstance(error, (ClientConnectionError, ClientPayloadError))
                 if failures >= self._retries or not passing or isinstance(error, _TLS_ERRORS):
                     raise _explained(error, endpoint) from _cause(error)
             else:
@@ -273,8 +273,12 @@ def checked_url(url: str | URL) -> URL:
     except (TypeError, ValueError):
         endpoint = URL()
     if endpoint.scheme not in ("http", "https") or not endpoint.host:
-        # Not shown: with its arguments in the wrong order, it is a client secret.
-        raise TokenError("The token endpoint is not an absolute http or https URL.")
+        # Not shown: with the arguments in the wrong order, it is a client secret.
+        raise TokenError(
+            "The token endpoint is not an absolute http or https URL. Are the arguments in order?"
+            " Client(client_id, client_secret, token_endpoint), but"
+            " TokenManager(token_endpoint, client_id, client_secret)."
+        )
     if endpoint.user is not None or endpoint.password is not None:
         raise TokenError(
             f"The token endpoint {shown_url(endpoint)} holds credentials in its URL: pass them as"

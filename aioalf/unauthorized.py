@@ -87,12 +87,13 @@ async def drain(response: ClientResponse) -> None:
     except asyncio.CancelledError:
         response.close()
         raise
-    if response.content.is_eof():
+    # A body that is still being sent, or that waits for a 100, is cut off here: over the same connection
+    # the server would take the next request for the rest of it.
+    if response.content.is_eof() and response._writer is None:
         response.release()
     else:
         response.close()
-    # A body that was still being sent has been cut off; it must have stopped before it is sent again.
-    await response.wait_for_close()
+    await response.wait_for_close()  # it must have stopped before it is sent again
 
 
 async def _read_on(response: ClientResponse) -> None:

@@ -18,9 +18,11 @@ html_theme = "alabaster"
 html_theme_options = {
     "description": "An OAuth 2 client for aiohttp",
     "fixed_sidebar": True,
-    "page_width": "1000px",
+    "page_width": "1080px",
+    "code_font_size": "0.75em",  # a line of 100 characters fits
 }
 html_show_sourcelink = False
+highlight_language = "none"  # what is not marked as Python is for a shell, or a picture
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 default_role = "any"

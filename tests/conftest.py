@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import importlib.util
 import inspect
 import os
@@ -13,6 +14,10 @@ import pytest
 from blockbuster import blockbuster_ctx
 from django_server import django_server, django_server_process
 from fakes import FakeClock
+
+# It reads and writes files when it is imported, which the library does where it needs it.
+if importlib.util.find_spec("filelock"):
+    importlib.import_module("filelock")
 
 if TYPE_CHECKING:
     from aioalf.testing import AuthorizationServer

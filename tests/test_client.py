@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import threading
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -97,6 +98,23 @@ def test_what_would_not_be_used_is_refused() -> None:
         Client("a", token_manager=manager, token_retries=2)
     with pytest.raises(TypeError, match="expiry_margin would not be used"):
         Client(token_manager=manager, expiry_margin=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({"token_manager": TokenManager}, r"not a class: TokenManager\(\.\.\.\)"),
+        ({"token_storage": "tokens.json"}, r"FileTokenStorage\('tokens\.json'\)"),
+        ({"token_storage": Path("tokens.json")}, "FileTokenStorage"),
+        ({"token_storage": TokenStorage}, "takes a TokenStorage such as"),
+    ],
+)
+def test_what_is_taken_for_a_manager_or_a_storage_is_refused(
+    options: dict[str, Any], remedy: str
+) -> None:
+    """At construction: a path in place of a storage would be a token that is never kept."""
+    with pytest.raises(TypeError, match=remedy):
+        Client(**options)
 
 
 async def test_keywords_of_a_session_do_not_go_with_a_borrowed_one() -> None:

@@ -181,27 +181,49 @@ async def test_without_secret_and_terminal_the_error_says_where_to_put_it(
     assert server.token_requests == 0
 
 
-async def test_on_a_terminal_the_secret_is_asked_for_and_not_shown(
-    server: AuthorizationServer,
-) -> None:
-    """The prompt is no part of the output, so that the token can be piped on."""
+async def run_at_terminal(
+    server: AuthorizationServer, *arguments: str, typed: bytes
+) -> tuple[Result, bytes]:
+    """Run it without a secret, and type when it asks for one; what it shows is returned as well."""
     ours, theirs = pty.openpty()
     try:
         variables = {**credentials(server), "AIOALF_CLIENT_SECRET": ""}
-        process = await start("token", variables=variables, stdin=theirs, stderr=theirs)
+        process = await start(*arguments, variables=variables, stdin=theirs, stderr=theirs)
         os.close(theirs)
         shown = b""
         while b"Client secret of client-id: " not in shown:
             shown += await asyncio.to_thread(os.read, ours, 1000)
-        os.write(ours, server.client_secret.encode() + b"\n")
+        os.write(ours, typed)
         result = await finish(process)
         # What follows a question is the line end, which getpass prints.
         shown += await asyncio.to_thread(os.read, ours, 1000)
     finally:
         os.close(ours)
+    return result, shown
+
+
+async def test_on_a_terminal_the_secret_is_asked_for_and_not_shown(
+    server: AuthorizationServer,
+) -> None:
+    """The prompt is no part of the output, so that the token can be piped on."""
+    typed = server.client_secret.encode() + b"\n"
+    result, shown = await run_at_terminal(server, "token", typed=typed)
     assert result.status == 0
     assert server.accepts(result.out.decode().strip())
     assert shown.split(b"client-id: ")[1].strip() == b""
+
+
+async def test_a_request_whose_secret_was_typed_is_sent_once_and_shown(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """Also where a stored token was rejected first; a success is not called a failure."""
+    arguments = ("request", "POST", server.resource, "--storage", str(tmp_path / "tokens.json"))
+    typed = server.client_secret.encode() + b"\n"
+    for requests in (1, 3):
+        result, _ = await run_at_terminal(server, *arguments, typed=typed)
+        assert (result.status, json.loads(result.out)["method"]) == (0, "POST")
+        assert server.resource_requests == requests
+        server.revoke_all()
 
 
 @pytest.mark.parametrize(
@@ -235,6 +257,17 @@ async def test_a_wrong_secret_is_named_with_the_remedy(server: AuthorizationServ
     assert_one_line(result, 1, "no token", "invalid_client", remedy)
     assert "wr0ng" not in result.err
     assert server.resource_requests == 0
+
+
+@pytest.mark.parametrize(("status", "word"), [(404, "right URL"), (502, "server trouble")])
+async def test_a_page_instead_of_an_answer_is_named_and_not_shown(
+    server: AuthorizationServer, status: int, word: str
+) -> None:
+    """With the URL that gave it, which may be the wrong one."""
+    server.answer_next(status, {"Content-Type": "text/html"}, "<!doctype html>" * 100)
+    result = await run(server, "token")
+    assert_one_line(result, 1, server.token_endpoint, str(status), word)
+    assert "html" not in result.err
 
 
 async def test_a_token_endpoint_that_is_not_there_is_a_token_error(
@@ -420,15 +453,53 @@ async def test_a_full_disk_is_named(server: AuthorizationServer) -> None:
     with open("/dev/full", "wb") as full:  # noqa: ASYNC230 - a device
         process = await start("token", variables=credentials(server), stdout=full)
         assert_one_line(await finish(process), 23, "cannot write stdout")
+    result = await run(server, "request", "GET", server.resource, "-o", "/dev/full")
+    assert_one_line(result, 23, "cannot write /dev/full", "No space left")
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "arguments", "status", "words"),
+    [
+        (1, ("demo",), 23, "cannot write stdout: it is closed"),
+        (1, ("token",), 23, "cannot write stdout: it is closed"),
+        (0, ("token",), 2, "no client secret"),
+        (0, ("token", "--secret-file", "-"), 2, "stdin: it is closed"),
+        (0, ("request", "POST", URL, "--data", "-"), 2, "stdin: it is closed"),
+        (2, ("token",), 2, ""),
+        (2, ("frobnicate",), 2, ""),
+    ],
+)
+async def test_a_stream_that_was_closed_from_the_start_is_an_error_too(
+    server: AuthorizationServer,
+    descriptor: int,
+    arguments: tuple[str, ...],
+    status: int,
+    words: str,
+) -> None:
+    """As some daemons start their children; an error does not go to stdout instead."""
+    known = credentials(server)
+    if descriptor != 1:
+        del known["AIOALF_CLIENT_SECRET"]
+
+    def close() -> None:
+        os.close(descriptor)
+
+    result = await finish(await start(*arguments, variables=known, preexec_fn=close))
+    assert (result.status, result.out) == (status, b""), result
+    assert words in result.err
+    assert result.err.count("\n") == (descriptor != 2)
 
 
 async def test_an_output_file_that_cannot_be_made_is_named(
     server: AuthorizationServer, tmp_path: Path
 ) -> None:
-    """The name and the reason."""
+    """The name and the reason, before a request is sent that cannot be taken back."""
     file = tmp_path / "missing" / "out"
-    result = await run(server, "request", "GET", server.resource, "-o", str(file))
+    result = await run(server, "request", "POST", server.resource, "-o", str(file))
     assert_one_line(result, 23, str(file), "No such file")
+    result = await run(server, "request", "POST", server.resource, "-o", str(tmp_path))
+    assert_one_line(result, 23, str(tmp_path), "Is a directory")
+    assert (server.token_requests, server.resource_requests) == (0, 0)
 
 
 @pytest.mark.parametrize("what", ["token", "resource"])
@@ -462,6 +533,9 @@ async def test_ctrl_c_ends_it_with_130(server: AuthorizationServer, what: str) -
         ((), "demo, request or token"),
         (("frobnicate",), "frobnicate"),
         (("token", "--frob=hunter2", "hunter2"), "unknown option: --frob"),
+        (("token", "--client_id", "hunter2"), "unknown option: --client_id"),
+        (("-v", "token"), "-v stands before token"),
+        (("-v",), "unknown option: -v"),
         (("token", "hunter2"), "too many arguments"),
         (("request", "GET"), "URL"),
         (("request", "GET", "api.example.com"), "absolute http"),
@@ -478,6 +552,10 @@ async def test_ctrl_c_ends_it_with_130(server: AuthorizationServer, what: str) -
         (("request", "GET", URL, "--timeout", "0"), "positive number"),
         (("request", "GET", URL, "--timeout", "nan"), "positive number"),
         (("token", "--param", "hunter2"), "KEY=VALUE"),
+        (("token", "--param", "scope=hunter2"), "use --scope"),
+        (("token", "--secret-file", ""), "name of a file"),
+        (("token", "--storage", ""), "name of a file"),
+        (("request", "GET", URL, "--output", ""), "name of a file"),
         (("token", "--client-auth", "magic"), "magic"),
         (("token", "--token-endpoint", "nowhere"), "absolute http"),
     ],
@@ -511,15 +589,19 @@ def test_what_is_missing_is_named_with_option_and_variable(
 
 @pytest.mark.parametrize("command", [(), ("request",), ("token",)])
 def test_help_tells_examples_variables_and_exit_statuses(
-    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    command: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever asks gets all of it, of each command."""
+    """Whoever asks gets all of it, of each command; it fits the smallest terminal there is."""
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as end:
         read_arguments([*command, "--help"], {})
     out = capsys.readouterr().out
     assert end.value.code == 0
     for word in ("examples", "AIOALF_CLIENT_SECRET", "exit status", "130", "--secret-file"):
         assert word in out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 async def test_what_is_wrong_with_a_body_is_said_before_anything_is_sent(

@@ -135,6 +135,7 @@ async def test_on_a_terminal_rows_are_alive_and_coloured_unless_no_color_is_set(
 ) -> None:
     """A row shows that something is going on, and is written over."""
     monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(demo, "SCENES", demo.SCENES[:1])
     out = Terminal()
@@ -142,6 +143,18 @@ async def test_on_a_terminal_rows_are_alive_and_coloured_unless_no_color_is_set(
     assert "…" in out.getvalue()
     assert "\r\x1b[K" in out.getvalue()
     assert ("\x1b[32m✓" in out.getvalue()) == (no_color == "")
+
+
+async def test_what_takes_two_lines_is_not_begun_since_it_cannot_be_written_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each row once, on a narrow terminal too."""
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(demo, "SCENES", demo.SCENES[:1])
+    out = Terminal()
+    assert await demo.run(out) == 0
+    assert out.getvalue().count("fetched") == 1
 
 
 async def test_where_the_output_is_ascii_so_is_the_table(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -222,7 +222,7 @@ def test_every_command_that_a_document_names_exists(name: str) -> None:
 
 PUBLIC = [value for name in aioalf.__all__ if callable(value := getattr(aioalf, name))]
 # Parameters of requests (RFC 6749) and of make, not of functions.
-WIRE = {"grant_type", "response_mode", "response_type", "PYTEST_ARGS", "PYTHON", "TOX_ARGS"}
+WIRE = {"grant_type", "response_mode", "response_type", "ARGS", "PYTEST_ARGS", "PYTHON", "TOX_ARGS"}
 
 # What the documents call an object of each, in sentences.
 VARIABLES: dict[str, Any] = {

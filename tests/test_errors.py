@@ -92,7 +92,7 @@ def test_every_error_pickles_with_what_it_carries(kind: type[TokenError], protoc
 
 
 def test_a_token_http_error_reads_as_it_always_did() -> None:
-    """COMPAT, Token, errors: the string of 0.4.0, and its three positional arguments."""
+    """0.4.0, Token, errors: the string of 0.4.0, and its three positional arguments."""
     error = TokenHTTPError("My Error", 401, '{"myError": true}')
     assert str(error) == 'My Error, StatusCode: 401, Body: {"myError": true}'
     assert (error.response_status, error.response_text) == (401, '{"myError": true}')
@@ -114,6 +114,14 @@ def test_what_a_token_http_error_does_not_know_it_leaves_out(
 ) -> None:
     """No ``None`` in a message."""
     assert str(error) == said
+
+
+def test_of_a_page_the_message_shows_the_beginning() -> None:
+    """An answer with an error is short; what is long is HTML, and no line for a log."""
+    error = TokenHTTPError("No", 404, "x" * 501)
+    assert str(error) == f"No, StatusCode: 404, Body: {'x' * 500}..."
+    assert error.response_text == "x" * 501
+    assert str(TokenHTTPError("No", 404, "x" * 500)).endswith("x" * 500)
 
 
 def test_the_parameters_of_rfc_6749_are_attributes() -> None:

@@ -391,6 +391,18 @@ async def test_a_denial_is_remembered_for_a_minute_by_all_that_share_the_storage
     assert len(browser.opened) == 2
 
 
+async def test_a_denial_is_remembered_by_clients_that_were_given_no_clock(
+    server: AuthorizationServer, browser: FakeBrowser
+) -> None:
+    """As all are, outside these tests."""
+    server.deny = True
+    storage = TokenStorage()
+    for _ in range(3):
+        with pytest.raises(AuthorizationError, match="access_denied"):
+            await manager(server, open_browser=browser, token_storage=storage).get_token()
+    assert len(browser.opened) == 1
+
+
 async def test_a_denial_is_remembered_until_reset_token(
     server: AuthorizationServer, browser: FakeBrowser
 ) -> None:

@@ -20,7 +20,7 @@ from aioalf.token import Token
 
 
 async def test_it_works_on_its_own_without_a_client(server: AuthorizationServer) -> None:
-    """COMPAT: positional as in 0.4.0; `get_token` gives a string, `reset_token` a new token."""
+    """0.4.0: positional as in 0.4.0; `get_token` gives a string, `reset_token` a new token."""
     manager = TokenManager(server.token_endpoint, server.client_id, server.client_secret)
     first = await manager.get_token()
     assert isinstance(first, str)
@@ -99,13 +99,17 @@ def test_a_client_auth_that_is_none_is_refused() -> None:
         ((None, "id", "secret"), "Missing token endpoint"),
         (("", "id", "secret"), "Missing token endpoint"),
         (("https://a/token", None, "secret"), r"Missing credentials \(client_id:client_secret\)"),
-        (("https://a/token", "id", None), r"Missing credentials \(client_id:client_secret\)"),
+        (("https://a/token", "id", None), r"Missing credentials \(client_id:client_secret\)$"),
+        (
+            ("https://a/token", "id", lambda: None),
+            r"Missing credentials \(client_id:client_secret\)$",
+        ),
         (("https://a/token", "id", 17), r"Missing credentials .*the client_secret is a int"),
         (("https://a/token", 17, "s"), r"Missing credentials .*the client_id is a int"),
     ],
 )
 async def test_what_is_missing_is_an_error_at_first_use(given: Any, message: str) -> None:
-    """COMPAT: a `TokenError`, not at construction."""
+    """0.4.0: a `TokenError`, not at construction."""
     manager = TokenManager(*given)
     for use in (manager.get, manager.get_token, manager.reset_token):
         with pytest.raises(TokenError, match=message):

@@ -18,7 +18,7 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSess
 from clients import arrived, bearer, manager_of
 from fakes import FakeClock
 
-from aioalf import OAuth2Middleware, TokenError, TokenHTTPError, TokenManager
+from aioalf import Client, OAuth2Middleware, TokenError, TokenHTTPError, TokenManager
 from aioalf.testing import AuthorizationServer
 
 BODY = bytes(range(256)) * 4 * 4096
@@ -72,6 +72,12 @@ def test_the_origins_are_required() -> None:
     """The first request seen must not decide where the token may go."""
     with pytest.raises(TypeError, match="origins"):
         OAuth2Middleware(TokenManager())  # type: ignore[call-arg]
+
+
+def test_a_client_in_place_of_a_manager_is_refused() -> None:
+    """It has a manager, and the error says where."""
+    with pytest.raises(TypeError, match=r"client\.token_manager"):
+        OAuth2Middleware(Client(), origins="https://a")  # type: ignore[arg-type]
 
 
 async def test_its_manager_is_at_hand_and_never_closed(
@@ -213,6 +219,19 @@ async def test_a_body_is_sent_again_whole(
         assert hashlib.sha256(sent.body).digest() == hashlib.sha256(BODY).digest()
 
 
+@pytest.mark.parametrize("early", [False, True], ids=["late", "early"])
+async def test_a_100_is_waited_for_each_time(
+    early: bool, server: AuthorizationServer, session: ClientSession
+) -> None:
+    """Also where the first request was rejected by its head, with no 100."""
+    await status_of(session, server.resource)
+    server.revoke_all()
+    server.read_rejected = not early
+    async with session.post(server.resource, data=io.BytesIO(BODY), expect100=True) as response:
+        assert response.status == 200
+    assert arrived(server)[-1].body == BODY
+
+
 async def test_a_body_that_can_be_read_only_once_is_not_sent_again(
     server: AuthorizationServer, session: ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -338,6 +357,31 @@ async def test_it_goes_with_other_middlewares_before_and_after_it(
         async with session.post(server.resource, data=b"given") as response:
             assert (await response.json())["body"] == "changed"
     assert seen == ["outer False", "inner True", "inner True"]
+
+
+async def test_a_body_that_another_middleware_replaces_is_closed(
+    server: AuthorizationServer, manager: TokenManager, tmp_path: Path
+) -> None:
+    """As aiohttp does by itself; what is sent, and sent again, is the other one."""
+
+    async def other(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        await request.update_body(b"other")
+        return await handler(request)
+
+    path = tmp_path / "body"
+    path.write_bytes(b"one")
+    middlewares = (OAuth2Middleware(manager, origins=server.url), other)
+    async with ClientSession(middlewares=middlewares) as session:
+        for _ in range(2):
+            file = path.open("rb")
+            async with session.post(server.resource, data=file) as response:
+                assert (await response.json())["body"] == "other"
+            for _ in range(200):
+                if file.closed:
+                    break
+                await asyncio.sleep(0.001)
+            assert file.closed
+            server.revoke_all()
 
 
 async def test_it_never_recurses_into_its_own_token_request(server: AuthorizationServer) -> None:

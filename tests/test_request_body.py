@@ -200,6 +200,15 @@ async def test_a_body_is_sent_again_in_the_same_way(
         assert first.headers.get(name) == second.headers.get(name)
 
 
+async def test_a_body_that_waits_for_a_100_is_sent_when_the_second_request_gets_one(
+    server: AuthorizationServer,
+) -> None:
+    """The first was rejected by its head; over its connection nothing more may be sent."""
+    first, second = await rejected_once(server, True, data=SMALL, expect100=True)
+    assert (first.body, second.body) == (b"", SMALL)
+    assert first.peer_port != second.peer_port
+
+
 # Whose the body is --------------------------------------------------------------------------------
 
 

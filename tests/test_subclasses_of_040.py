@@ -340,6 +340,24 @@ async def test_040s_own_implicit_manager_works(server: AuthorizationServer) -> N
     assert server.token_requests == 0
 
 
+async def test_a_copy_of_040s_get_token_still_has_its_lock(server: AuthorizationServer) -> None:
+    """Whoever changed a line of it in a subclass has the other lines there, too."""
+
+    class Copy(Old):
+        async def get_token(self) -> str:
+            async with self._token_lock:
+                if not self._has_token():
+                    await self._update_token()
+                assert self._token is not None
+                return self._token.access_token
+
+    async with client_of(Copy, server) as client:
+        assert await asyncio.gather(*(status(client, server) for _ in range(10))) == [200] * 10
+        server.revoke_all()
+        assert await asyncio.gather(*(status(client, server) for _ in range(10))) == [200] * 10
+    assert server.token_requests == 2
+
+
 # Steps replaced on one object, as tests do
 
 

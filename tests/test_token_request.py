@@ -111,7 +111,7 @@ async def test_the_token_request_does_not_wait_for_the_callers_pool(
 
 
 async def test_http_options_are_merged_into_the_token_request(server: AuthorizationServer) -> None:
-    """COMPAT, Client: ``http_options``, keywords for the token request; headers are added."""
+    """0.4.0, Client: ``http_options``, keywords for the token request; headers are added."""
     headers = {"X-Tenant": "a", "User-Agent": "mine"}
     request = await asked(server, http_options={"headers": headers, "skip_auto_headers": ["X"]})
     assert (request.headers["X-Tenant"], request.headers["User-Agent"]) == ("a", "mine")

@@ -17,7 +17,7 @@ from aioalf.testing import AuthorizationServer
 
 @pytest.mark.parametrize("endpoint", [None, ""])
 async def test_a_missing_token_endpoint_is_an_error_at_first_use(endpoint: str | None) -> None:
-    """COMPAT, TokenManager: ``'Missing token endpoint'``, not at construction."""
+    """0.4.0, TokenManager: ``'Missing token endpoint'``, not at construction."""
     manager = TokenManager(endpoint, "id", "secret")
     client = Client("id", "secret", endpoint)
     for _ in range(2):
@@ -34,7 +34,7 @@ async def test_a_missing_token_endpoint_is_an_error_at_first_use(endpoint: str |
 async def test_missing_credentials_are_an_error_at_first_use(
     server: AuthorizationServer, client_id: Any, secret: Any
 ) -> None:
-    """COMPAT, TokenManager: ``'Missing credentials (client_id:client_secret)'``; nothing is sent."""
+    """0.4.0, TokenManager: ``'Missing credentials (client_id:client_secret)'``; nothing is sent."""
     manager = TokenManager(server.token_endpoint, client_id, secret)
     with pytest.raises(TokenError, match=r"^Missing credentials \(client_id:client_secret\)"):
         await manager.get_token()
@@ -54,6 +54,7 @@ async def test_what_is_no_url_is_an_error_that_does_not_show_it(endpoint: Any) -
     manager = TokenManager(endpoint, "id", "secret")
     with pytest.raises(TokenError, match="is not an absolute http or https URL") as caught:
         await manager.get_token()
+    assert "TokenManager(token_endpoint, client_id, client_secret)" in str(caught.value)
     assert "s3cr3t" not in str(caught.value) + repr(manager)
     assert caught.value.__cause__ is None
 

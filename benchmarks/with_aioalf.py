@@ -1,0 +1,59 @@
+"""aio-alf: the client, and the middleware in somebody's session."""
+
+from __future__ import annotations
+
+from aiohttp import ClientSession
+
+from aioalf import Client, OAuth2Middleware, TokenManager, TokenStorage
+
+from .contenders import Arena
+from .with_aiohttp import OverSession, connector
+
+__all__ = ("OverClient", "OverMiddleware")
+
+
+def _storage(arena: Arena) -> TokenStorage | None:
+    if arena.storage is None:
+        return None
+    from aioalf import FileTokenStorage
+
+    return FileTokenStorage(arena.storage)
+
+
+class OverClient:
+    """`aioalf.Client`."""
+
+    def __init__(self, arena: Arena) -> None:
+        self._url = arena.resource
+        self._client = Client(
+            "id",
+            "secret",
+            arena.token_endpoint,
+            token_storage=_storage(arena),
+            connector=connector(arena),
+        )
+
+    async def get(self) -> int:
+        async with self._client.get(self._url) as response:
+            await response.read()
+            return response.status
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+class OverMiddleware(OverSession):
+    """`aioalf.OAuth2Middleware`."""
+
+    def __init__(self, arena: Arena) -> None:
+        self._manager = TokenManager(
+            arena.token_endpoint, "id", "secret", token_storage=_storage(arena)
+        )
+        self._manager.keep_connection()
+        middleware = OAuth2Middleware(self._manager, origins=arena.resource)
+        session = ClientSession(connector=connector(arena), middlewares=(middleware,))
+        super().__init__(arena, session)
+
+    async def close(self) -> None:
+        await self._manager.close()
+        await super().close()

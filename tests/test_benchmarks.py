@@ -1,0 +1,186 @@
+"""The benchmark works: what it measures has the right shape. No timing is judged here."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+import benchmarks.soak
+from benchmarks.__main__ import run
+from benchmarks.arrangement import Settings
+from benchmarks.charts import draw
+from benchmarks.child import Child, Gone
+from benchmarks.contenders import CONTENDERS
+from benchmarks.figures import floor_of, spread_of
+from benchmarks.pages import findings, write_page
+from benchmarks.scenarios import SCENARIOS
+from benchmarks.soak import Sample, verdict
+from benchmarks.table import markdown, tables
+
+TINY = Settings(
+    rounds=1,
+    fresh=False,
+    processes=2,
+    memory_pairs=3,
+    socket_pairs=3,
+    block=4,
+    throughput_pairs=2,
+    throughput_requests=20,
+    throughput_tasks=10,
+    burst=20,
+    crowd=40,
+    growth=((1, 4, 2), (10, 20, 2)),
+    load_seconds=0.1,
+    load_tasks=5,
+    import_runs=1,
+    clients=3,
+)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A whole run of the smallest size, as it comes back from its JSON file."""
+    folder = tmp_path_factory.mktemp("bench")
+    measured = run(
+        TINY,
+        scenarios=list(SCENARIOS),
+        contenders=["bare", "again", "headers", "client"],
+        folder=folder,
+    )
+    read: dict[str, Any] = json.loads(json.dumps(measured))
+    return read
+
+
+def test_every_scenario_has_figures_of_every_contender(results: dict[str, Any]) -> None:
+    """Or says how it failed; here none does."""
+    assert list(results["scenarios"]) == list(SCENARIOS)
+    for name, scenario in results["scenarios"].items():
+        assert "client" in scenario["figures"], name
+        assert "failed" not in json.dumps(scenario), name
+
+
+def test_a_run_says_what_it_ran_on(results: dict[str, Any]) -> None:
+    """The machine and every version, and no path or name of it."""
+    assert results["machine"].keys() == {"processor", "cores", "system"}
+    assert results["not_installed"] == []
+    for about in results["contenders"].values():
+        assert about["versions"]["aiohttp"]
+        assert about["python"].startswith("3.")
+    assert str(Path(__file__).parent.parent) not in json.dumps(results)
+
+
+def test_counts_come_from_the_server(results: dict[str, Any]) -> None:
+    """A herd of any size costs one token request, and so does an outage."""
+    for day, answered in (("cold", 20), ("crowd", 40), ("storm", 20), ("storm-large", 20)):
+        figures = results["scenarios"][day]["figures"]["client"]
+        assert figures["token_requests"] == 1, day
+        assert figures["outcomes"] == {"200": answered}, day
+    outage = results["scenarios"]["outage"]["figures"]["client"]
+    assert (outage["outcomes"], outage["token_requests"]) == ({"503": 20}, 1)
+    cancellation = results["scenarios"]["cancellation"]["figures"]["client"]
+    assert cancellation["outcomes"] == {"cancelled": 40}
+
+
+def test_every_table_is_rectangular(results: dict[str, Any]) -> None:
+    """And Markdown has them all."""
+    made = tables(results)
+    assert len(made) == 5
+    for table in made:
+        assert {len(row) for row in table.rows} == {len(table.header)}, table.title
+    assert markdown(made).count("\n## ") == 4
+    assert "| aio-alf Client |" in markdown(made)
+
+
+def test_every_plot_is_well_formed(results: dict[str, Any], tmp_path: Path) -> None:
+    """XML that parses, with a title and nothing outside the card."""
+    drawn = draw(results, tmp_path)
+    assert [path.name for path in drawn] == ["cost.svg", "growth.svg", "bad-days.svg", "expiry.svg"]
+    for path in drawn:
+        root = ElementTree.parse(path).getroot()
+        width, height = float(root.attrib["width"]), float(root.attrib["height"])
+        for shape in root.iter():
+            for name, limit in (("x", width), ("x1", width), ("x2", width), ("y", height)):
+                assert 0 <= float(shape.attrib.get(name, 0)) <= limit, (path.name, shape.attrib)
+
+
+def test_the_page_is_restructured_text(results: dict[str, Any], tmp_path: Path) -> None:
+    """With the plots and the raw figures beside it."""
+    docutils_core = pytest.importorskip("docutils.core")
+    write_page(results, tmp_path)
+    page = (tmp_path / "benchmarks.rst").read_text(encoding="utf-8")
+    settings = {"halt_level": 2, "report_level": 2}
+    docutils_core.publish_doctree(page, settings_overrides=settings)
+    assert page.count(".. image:: benchmarks/") == 4
+    assert json.loads((tmp_path / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+
+
+def test_a_contender_that_fails_is_shown_as_it_failed(
+    results: dict[str, Any], tmp_path: Path
+) -> None:
+    """In every table, and in the plots."""
+    broken = json.loads(json.dumps(results))
+    for name, scenario in broken["scenarios"].items():
+        failed: dict[str, Any] = {"failed": "no answer within 9 s"}
+        scenario["figures"]["client"] = {"tasks": {"1": failed}} if name == "growth" else failed
+    text = markdown(tables(broken))
+    for table in tables(broken):
+        assert "no answer within 9 s" in markdown([table]), table.title
+    assert "| aio-alf Client | no answer within 9 s |" in text
+    assert draw(broken, tmp_path)
+    assert not list(findings(broken))
+
+
+def test_equal_samples_are_inside_the_noise() -> None:
+    """And a difference well above the spread is not."""
+    dice = random.Random(1)
+    one, two, slower = (
+        spread_of([dice.gauss(mean, 0.05) for _ in range(200)]) for mean in (1.0, 1.0, 1.2)
+    )
+    assert floor_of(one).hides(two)
+    assert not floor_of(one).hides(slower)
+    assert one.low < one.surely_from < one.median < one.surely_to < one.high
+
+
+def test_a_child_that_does_not_answer_is_killed(tmp_path: Path) -> None:
+    """It is reported, and the next answer is not waited for."""
+    with Child(sys.executable, "benchmarks.worker", None, tmp_path / "log") as child:
+        with pytest.raises(Gone, match="AttributeError"):
+            child.ask("no_such_command")
+        with pytest.raises(Gone, match="no answer within 0 s"):
+            child.ask("load", timeout=0.0, tasks=1, seconds=9, period=9, least_stall=1, slices=1)
+        with pytest.raises(Gone):
+            child.ask("hello", distributions=[])
+
+
+def test_every_contender_names_an_opener_and_the_first_is_bare() -> None:
+    """Bare aiohttp is what the others are measured against, and what they are listed after."""
+    assert next(iter(CONTENDERS)) == "bare"
+    for contender in CONTENDERS.values():
+        module, _, attribute = contender.opener.partition(":")
+        source = Path(benchmarks.soak.__file__).with_name(f"{module}.py")
+        assert f"class {attribute}" in source.read_text(encoding="utf-8")
+
+
+def test_a_soak_that_grows_is_not_flat() -> None:
+    """In memory, connections, descriptors or tasks; warming up does not count."""
+    flat = [Sample(t, 5000 if t > 3 else 100, 40, 50, 9) for t in range(30)]
+    assert verdict(flat) == []
+    assert verdict([s._replace(kib=5000 + 100 * s.seconds) for s in flat]) != []
+    assert verdict([s._replace(connections=10 + int(s.seconds) * 3) for s in flat]) != []
+    assert verdict(flat[:2]) == ["too few samples to tell"]
+
+
+async def test_a_soak_of_a_moment_takes_samples(tmp_path: Path) -> None:
+    """Everything of the soak but its length."""
+    with Child(sys.executable, "benchmarks.server", None, tmp_path / "log") as server:
+        port = server.ask("reset")["port"]
+        samples = await benchmarks.soak.soak(server, port, 0.3, 0.1)
+    assert samples
+    assert samples[0].kib > 0
+    assert samples[0].connections > 0
