@@ -68,8 +68,13 @@ async def no_task_left() -> AsyncIterator[None]:
     assert not left, f"still pending after the test: {[task.get_coro() for task in left]}"
 
 
+# Few tests that take long: they go first, or one worker is still at them when the others are done.
+LONG = ("test_browser", "test_command_line", "test_processes", "test_demo", "test_packaging")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put `no_task_left` round every asynchronous test, outside all its other fixtures."""
+    """Long modules first; `no_task_left` round every asynchronous test, outside all its fixtures."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
             item.fixturenames.insert(0, "no_task_left")
