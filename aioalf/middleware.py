@@ -1,14 +1,16 @@
 """`OAuth2Middleware`: the same authorization for any `ClientSession`, without changing a call::
 
-manager = TokenManager("https://login.example.com/token", "client-id", "secret")
-middleware = OAuth2Middleware(manager, origins="https://api.example.com")
-async with manager, ClientSession(middlewares=(middleware,)) as session:
-    ...
+    manager = TokenManager("https://login.example.com/token", "client-id", "secret")
+    middleware = OAuth2Middleware(manager, origins="https://api.example.com")
+    async with manager, ClientSession(middlewares=(middleware,)) as session:
+        ...
+
+`aioalf.sender` follows the same rules for `Client`; what is the same is in `aioalf.unauthorized`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
 from aiohttp.payload import Payload
@@ -16,7 +18,8 @@ from yarl import URL
 
 from .manager import TokenManager
 from .request_body import KeptBody, replayable
-from .unauthorized import UNAUTHORIZED, drain, log_kept_401, origin_of, origins_of
+from .token import Token
+from .unauthorized import UNAUTHORIZED, as_urls, drain, log_kept_401, origins_of
 
 __all__ = ("OAuth2Middleware",)
 
@@ -45,31 +48,40 @@ class OAuth2Middleware:
                 " (a Client has one: client.token_manager)."
             )
         self._token_manager = token_manager
-        self._origins = origins_of(origins)
+        self._origins = as_urls(origins_of(origins))
+        # The header for the present token, so that it is made once for each token.
+        self._token: Token | None = None
+        self._value = ""
 
     @property
     def token_manager(self) -> TokenManager:
         """The manager that has the token."""
         return self._token_manager
 
-    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    def __call__(
+        self, request: ClientRequest, handler: ClientHandlerType
+    ) -> Awaitable[ClientResponse]:
         """Send one request, or one hop of it.
 
         :raises TokenError: there is no token to be had.
         """
-        if origin_of(request.url) not in self._origins:
-            return await handler(request)
-        body = request.body
-        if not isinstance(body, Payload):
-            return await self._authorized(request, handler)
+        if request.url.origin() not in self._origins:
+            return handler(request)
+        if isinstance(request.body, Payload):
+            return self._with_body(request, handler, request.body)
+        return self._authorized(request, handler)
+
+    async def _with_body(
+        self, request: ClientRequest, handler: ClientHandlerType, body: Payload
+    ) -> ClientResponse:
         request._body = kept = KeptBody(body)
         try:
             return await self._authorized(request, handler)
         finally:
             if request._body is kept:
                 request._body = body  # aiohttp closes it in its own time
-            else:
-                await kept.finish()  # another middleware has put another body in its place
+            else:  # another middleware has put its own in its place, and closed only `kept`
+                await kept.finish()
 
     async def _authorized(
         self, request: ClientRequest, handler: ClientHandlerType
@@ -77,7 +89,9 @@ class OAuth2Middleware:
         manager = self._token_manager
         present = manager.present()
         token = present or await manager.get()
-        request.headers[hdrs.AUTHORIZATION] = f"Bearer {token.access_token}"
+        if token is not self._token:
+            self._token, self._value = token, f"Bearer {token.access_token}"
+        request.headers[hdrs.AUTHORIZATION] = self._value
         response = await handler(request)
         if response.status != UNAUTHORIZED:
             if present is None:

@@ -12,6 +12,7 @@ from yarl import URL
 __all__ = (
     "UNAUTHORIZED",
     "Origin",
+    "as_urls",
     "carried",
     "drain",
     "log_kept_401",
@@ -53,6 +54,16 @@ def origins_of(urls: str | URL | Iterable[str | URL]) -> frozenset[Origin]:
     if not origins:
         raise ValueError("origins: name at least one, such as 'https://api.example.com'.")
     return frozenset(origins)
+
+
+def as_urls(origins: Iterable[Origin]) -> frozenset[URL]:
+    """The same origins in all the ways in which ``URL.origin()`` spells them; it is quicker to ask."""
+    urls = set()
+    for scheme, host, port in origins:
+        for spelled in (scheme, "wss" if scheme == "https" else "ws"):
+            url = URL.build(scheme=spelled, host=host or "", port=port)
+            urls |= {url.origin(), URL(f"{spelled}://{url.host_subcomponent}:{port}").origin()}
+    return frozenset(urls)
 
 
 def carried(response: ClientResponse, authorization: str) -> bool:

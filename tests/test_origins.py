@@ -12,7 +12,7 @@ from yarl import URL
 
 from aioalf import Client, OAuth2Middleware, TokenManager
 from aioalf.testing import AuthorizationServer
-from aioalf.unauthorized import origin_of, origins_of
+from aioalf.unauthorized import as_urls, origin_of, origins_of
 
 
 @pytest.fixture
@@ -143,3 +143,26 @@ async def test_a_url_without_a_scheme_is_no_named_origin(server: AuthorizationSe
     async with client_of(server, base_url=server.url) as client:
         assert await status_of(client, server.resource.removeprefix("http:")) == 401
     assert server.token_requests == 0
+
+
+@pytest.mark.parametrize(
+    ("named", "asked", "same"),
+    [
+        ("https://API.example.com", "https://api.example.com/x?y", True),
+        ("https://api.example.com", "https://api.example.com:443/", True),
+        ("https://api.example.com:443", "https://api.example.com/", True),
+        ("https://api.example.com", "wss://api.example.com/", True),
+        ("https://api.example.com", "http://api.example.com/", False),
+        ("https://api.example.com", "http://api.example.com:443/", False),
+        ("https://api.example.com", "https://api.example.com:444/", False),
+        ("https://api.example.com", "https://api.example.com.evil.example/", False),
+        ("http://[::1]", "http://[::1]:80/", True),
+        ("http://[::1]:8080", "ws://[::1]:8080/", True),
+        ("https://bücher.example", "https://xn--bcher-kva.example/", True),
+    ],
+)
+def test_an_origin_is_found_however_it_is_spelled(named: str, asked: str, same: bool) -> None:
+    """RFC 6454 section 4: by `Client` and by the middleware, which look in two ways."""
+    origins = origins_of(named)
+    assert (origin_of(URL(asked)) in origins) is same
+    assert (URL(asked).origin() in as_urls(origins)) is same
