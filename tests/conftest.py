@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import importlib.machinery
 import importlib.util
 import inspect
 import os
+import sys
 from collections.abc import AsyncIterator, Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -27,6 +30,15 @@ if TYPE_CHECKING:
 collect_ignore = [] if importlib.util.find_spec("aioresponses") else ["test_aioresponses.py"]
 
 __all__ = ("django_server", "django_server_process")  # fixtures that are defined elsewhere
+
+# The benchmarks are no part of the package; and with the project's directory on the path, its source
+# would be tested in place of what is installed.
+_benchmarks = importlib.machinery.PathFinder.find_spec(
+    "benchmarks", [str(Path(__file__).parents[1])]
+)
+if _benchmarks is not None and _benchmarks.loader is not None:
+    sys.modules["benchmarks"] = importlib.util.module_from_spec(_benchmarks)
+    _benchmarks.loader.exec_module(sys.modules["benchmarks"])
 
 NOTHING_MAY_SKIP = os.environ.get("AIOALF_REQUIRE_ALL") == "1"
 
