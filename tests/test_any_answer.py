@@ -29,10 +29,10 @@ from aioalf.token_request import checked_url, shown_url
 NOW = 1_700_000_000.0
 
 # The same examples in every run; none is kept on disk.
-random_answers = settings(derandomize=True, database=None, deadline=None, max_examples=120)
+random_answers = settings(derandomize=True, database=None, deadline=None, max_examples=80)
 over_sockets = settings(
     random_answers,
-    max_examples=50,
+    max_examples=30,
     # The server is one for all examples, on purpose.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
