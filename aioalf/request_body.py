@@ -53,7 +53,7 @@ def replayable(body: Payload) -> bool:
     Asked after the first send. Of what aiohttp does not know itself, nothing can be said: that is not
     sent again, since a second request with half a body is worse than a 401.
     """
-    if isinstance(body, KeptBody):
+    while isinstance(body, KeptBody):  # a middleware keeps what a client keeps already
         body = body.kept
     return not _spent(body) and _known(body)
 

@@ -7,7 +7,7 @@ import hashlib
 import io
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from clients import arrived, client_of, status_of
 
 from aioalf import Client
+from aioalf.request_body import KeptBody, replayable
 from aioalf.testing import AuthorizationServer, ReceivedRequest
 
 # More than the sockets between client and server hold, so that an early 401 comes in mid-body.
@@ -327,3 +328,15 @@ async def test_a_body_that_aiohttp_does_not_take_is_refused_as_it_does(
         with pytest.raises(TypeError) as caught:
             await client.post(server.resource, data=object())
     assert str(caught.value).partition(" at 0x")[0] == str(expected.value).partition(" at 0x")[0]
+
+
+async def test_a_body_that_is_kept_twice_can_be_sent_again() -> None:
+    """A `Client` whose session has a middleware of this library, too."""
+    once = KeptBody(io.BytesIO(SMALL))
+    assert replayable(KeptBody(once))
+    assert not replayable(KeptBody(KeptBody(chunks())))
+
+
+async def chunks() -> AsyncIterator[bytes]:
+    """What can be read only once."""
+    yield SMALL
