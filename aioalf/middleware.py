@@ -19,7 +19,7 @@ from yarl import URL
 from .manager import TokenManager
 from .request_body import KeptBody, replayable
 from .token import Token
-from .unauthorized import UNAUTHORIZED, as_urls, drain, log_kept_401, origins_of
+from .unauthorized import UNAUTHORIZED, drain, log_kept_401, origin_of, origins_of
 
 __all__ = ("OAuth2Middleware",)
 
@@ -48,7 +48,7 @@ class OAuth2Middleware:
                 " (a Client has one: client.token_manager)."
             )
         self._token_manager = token_manager
-        self._origins = as_urls(origins_of(origins))
+        self._origins = origins_of(origins)
         # The header for the present token, so that it is made once for each token.
         self._token: Token | None = None
         self._value = ""
@@ -65,10 +65,10 @@ class OAuth2Middleware:
 
         :raises TokenError: there is no token to be had.
         """
-        if request.url.origin() not in self._origins:
+        if origin_of(request.url) not in self._origins:
             return handler(request)
-        if isinstance(request.body, Payload):
-            return self._with_body(request, handler, request.body)
+        if body := request.body:  # b"" where there is none
+            return self._with_body(request, handler, body)
         return self._authorized(request, handler)
 
     async def _with_body(

@@ -114,9 +114,15 @@ class Sender:
         try:
             present = manager.present()
             token = present or await manager.get()
-            options["headers"] = self._headers(options.get("headers"), token)
-            response = await request(method, url, **options)
+            if token is self._token and not options:
+                # Most requests come here; a keyword is passed more quickly than a dict of one.
+                sent = self._bearer
+                response = await request(method, url, headers=sent)
+            else:
+                sent = options["headers"] = self._headers(options.get("headers"), token)
+                response = await request(method, url, **options)
             if response.status == UNAUTHORIZED:
+                options["headers"] = sent
                 response = await self._after_401(response, token, request, method, url, options)
             elif present is None:
                 manager.accepted(token)

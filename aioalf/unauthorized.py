@@ -12,7 +12,6 @@ from yarl import URL
 __all__ = (
     "UNAUTHORIZED",
     "Origin",
-    "as_urls",
     "carried",
     "drain",
     "log_kept_401",
@@ -27,43 +26,37 @@ UNAUTHORIZED = 401
 _DRAIN_LIMIT = 2**20  # bytes
 _DRAIN_TIME = 1.0  # seconds
 
-#: Scheme, host and port; the scheme is that of HTTP for a websocket too.
-Origin = tuple[str, "str | None", "int | None"]
+#: Scheme, and host with port as RFC 3986 section 3.2 writes them: lower case, no default port.
+Origin = tuple[str, "str | None"]
 
-_HTTP_SCHEME = {"ws": "http", "wss": "https"}
+_PLAIN, _TLS = ("http", "ws"), ("https", "wss")
+_SCHEMES = {"http": _PLAIN, "ws": _PLAIN, "https": _TLS, "wss": _TLS}
 
 
 def origin_of(url: URL) -> Origin:
-    """The origin of a URL (RFC 6454), comparable: lower case, with the port made explicit."""
-    return _HTTP_SCHEME.get(url.scheme, url.scheme), url.host, url.port
+    """The origin of a URL (RFC 6454), to be looked for in what `origins_of` gives.
+
+    yarl keeps both parts with the URL, and aiohttp has asked for them already, to write ``Host``.
+    """
+    return url.scheme, url.host_port_subcomponent
 
 
 def origins_of(urls: str | URL | Iterable[str | URL]) -> frozenset[Origin]:
-    """The origins that a caller names.
+    """The origins that a caller names, and the same with the scheme of a websocket.
 
     :raises ValueError: one of them is not an absolute http or https URL, or there is none.
     """
-    origins = set()
+    origins: set[Origin] = set()
     for url in [urls] if isinstance(urls, (str, URL)) else urls:
-        origin = origin_of(URL(url))
-        if origin[0] not in ("http", "https") or not origin[1]:
+        scheme, host = origin_of(URL(url))
+        if scheme not in _SCHEMES or not host:
             raise ValueError(
                 f"origins: {str(url)!r} is no origin such as 'https://api.example.com'."
             )
-        origins.add(origin)
+        origins.update((each, host) for each in _SCHEMES[scheme])
     if not origins:
         raise ValueError("origins: name at least one, such as 'https://api.example.com'.")
     return frozenset(origins)
-
-
-def as_urls(origins: Iterable[Origin]) -> frozenset[URL]:
-    """The same origins in all the ways in which ``URL.origin()`` spells them; it is quicker to ask."""
-    urls = set()
-    for scheme, host, port in origins:
-        for spelled in (scheme, "wss" if scheme == "https" else "ws"):
-            url = URL.build(scheme=spelled, host=host or "", port=port)
-            urls |= {url.origin(), URL(f"{spelled}://{url.host_subcomponent}:{port}").origin()}
-    return frozenset(urls)
 
 
 def carried(response: ClientResponse, authorization: str) -> bool:

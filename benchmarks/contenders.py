@@ -55,7 +55,11 @@ class Running(Protocol):
     """A contender that has been opened."""
 
     async def get(self) -> int:
-        """Send one GET request, read the answer, return its status."""
+        """Send one GET request, read the answer, return its status.
+
+        All do it with ``await ...request("GET", url)`` and ``await ...read()``, the one way that all have:
+        ``async with`` costs as much as a client does, and 0.4.0 has none.
+        """
 
     async def close(self) -> None:
         """Close all that was opened."""

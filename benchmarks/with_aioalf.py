@@ -34,9 +34,9 @@ class OverClient:
         )
 
     async def get(self) -> int:
-        async with self._client.get(self._url) as response:
-            await response.read()
-            return response.status
+        response = await self._client.request("GET", self._url)
+        await response.read()
+        return response.status
 
     async def close(self) -> None:
         await self._client.close()

@@ -27,9 +27,9 @@ class OverSession:
         self._session = session
 
     async def get(self) -> int:
-        async with self._session.get(self._url) as response:
-            await response.read()
-            return response.status
+        response = await self._session.request("GET", self._url)
+        await response.read()
+        return response.status
 
     async def close(self) -> None:
         await self._session.close()
@@ -51,9 +51,9 @@ class HeaderPerRequest(OverSession):
         self._headers = {"Authorization": f"Bearer {FIXED_TOKEN}"}
 
     async def get(self) -> int:
-        async with self._session.get(self._url, headers=self._headers) as response:
-            await response.read()
-            return response.status
+        response = await self._session.request("GET", self._url, headers=self._headers)
+        await response.read()
+        return response.status
 
 
 class Handwritten(OverSession):

@@ -57,10 +57,10 @@ class Peer:
         )
 
     async def get(self) -> int:
-        async with self._session.get(self._url) as response:
-            await response.read()
-            status: int = response.status
-            return status
+        response = await self._session.request("GET", self._url)
+        await response.read()
+        status: int = response.status
+        return status
 
     async def close(self) -> None:
         await self._session.close()
@@ -86,7 +86,7 @@ class BareHttpx:
         self._client: Any = httpx.AsyncClient(headers=headers, **_httpx_options(arena))
 
     async def get(self) -> int:
-        response = await self._client.get(self._url)
+        response = await self._client.request("GET", self._url)
         status: int = response.status_code
         return status
 

@@ -12,7 +12,7 @@ from yarl import URL
 
 from aioalf import Client, OAuth2Middleware, TokenManager
 from aioalf.testing import AuthorizationServer
-from aioalf.unauthorized import as_urls, origin_of, origins_of
+from aioalf.unauthorized import origin_of, origins_of
 
 
 @pytest.fixture
@@ -102,23 +102,6 @@ async def test_a_redirect_from_another_origin_into_a_named_one_has_no_token(
     assert server.token_requests == 0
 
 
-@pytest.mark.parametrize(
-    ("url", "origin"),
-    [
-        ("https://api.example.com", ("https", "api.example.com", 443)),
-        ("HTTPS://API.Example.COM:443/path?x=1", ("https", "api.example.com", 443)),
-        ("http://api.example.com", ("http", "api.example.com", 80)),
-        ("wss://api.example.com", ("https", "api.example.com", 443)),
-        ("ws://api.example.com:8080", ("http", "api.example.com", 8080)),
-        ("https://bücher.example", ("https", "bücher.example", 443)),
-        ("http://[::1]:8080", ("http", "::1", 8080)),
-    ],
-)
-def test_an_origin_is_scheme_host_and_port(url: str, origin: object) -> None:
-    """RFC 6454 section 4: case and default port make no difference, scheme and port do."""
-    assert origin_of(URL(url)) == origin
-
-
 @pytest.mark.parametrize("origins", ["api.example.com", "/path", "ftp://x", "", [], ["https://"]])
 def test_what_is_no_origin_is_refused_at_construction(origins: Any) -> None:
     """A typing error must not open the door."""
@@ -159,10 +142,17 @@ async def test_a_url_without_a_scheme_is_no_named_origin(server: AuthorizationSe
         ("http://[::1]", "http://[::1]:80/", True),
         ("http://[::1]:8080", "ws://[::1]:8080/", True),
         ("https://bücher.example", "https://xn--bcher-kva.example/", True),
+        ("wss://api.example.com:443", "https://api.example.com/", True),
+        ("https://user:secret@api.example.com", "https://api.example.com/", True),
+        ("https://api.example.com", "https://user@api.example.com/", True),
+        ("https://api.example.com", "https://api.example.com@evil.example/", False),
+        ("https://api.example.com", "https://api.example.com./", True),
+        ("http://api.example.com:8080", "ws://API.example.com:8080/", True),
     ],
 )
 def test_an_origin_is_found_however_it_is_spelled(named: str, asked: str, same: bool) -> None:
-    """RFC 6454 section 4: by `Client` and by the middleware, which look in two ways."""
-    origins = origins_of(named)
-    assert (origin_of(URL(asked)) in origins) is same
-    assert (URL(asked).origin() in as_urls(origins)) is same
+    """RFC 6454 section 4: case and default port make no difference, scheme and port do.
+
+    Neither does a dot at the end, which aiohttp takes off for the certificate and for ``Host``.
+    """
+    assert (origin_of(URL(asked)) in origins_of(named)) is same
