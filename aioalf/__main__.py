@@ -38,10 +38,10 @@ from .command_io import (
     read_body,
 )
 from .command_line import read_arguments
+from .endpoint_url import shown_url
 from .errors import TokenError, TokenHTTPError
 from .manager import TokenManager
 from .storage import TokenStorage
-from .token_request import shown_url
 
 __all__ = ("main",)
 

@@ -6,15 +6,13 @@ Pure: it reads arguments and the environment, opens nothing and sends nothing.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from yarl import URL
-
+from . import command_types
 from .command_io import one_line
 
 __all__ = ("read_arguments",)
@@ -74,14 +72,6 @@ of a token: fetched, reused, expired, renewed ahead, revoked, shared by a
 thousand tasks and by two processes. What is counted, the server counted; the
 exit status is 1 where that is not what is claimed.
 """
-INSTEAD = {
-    "grant_type": "it is client_credentials",
-    "client_id": "use --client-id",
-    "scope": "use --scope",
-}
-NO_SECRET_HERE = (
-    "a secret does not belong on the command line: set AIOALF_CLIENT_SECRET, or give --secret-file"
-)
 
 
 class Parser(argparse.ArgumentParser):
@@ -111,7 +101,7 @@ def read_arguments(
     whole, commands = _parsers(os.environ if environment is None else environment)
     # argparse would repeat what it does not know, and this is where a secret may stand.
     if any(re.match("--?(client[-_]?)?(secret|password)(=|$)", each) for each in arguments):
-        whole.error(NO_SECRET_HERE)
+        whole.error(command_types.NO_SECRET_HERE)
     args, unknown = whole.parse_known_args(arguments)
     command = commands.get(args.command, whole)
     if unknown:
@@ -196,7 +186,7 @@ def _add_shared(group: argparse._ArgumentGroup, environment: Mapping[str, str]) 
     group.add_argument(
         "--token-endpoint",
         metavar="URL",
-        type=_http_url,
+        type=command_types.http_url,
         default=environment.get("AIOALF_TOKEN_ENDPOINT") or None,
         help="where tokens are given out [AIOALF_TOKEN_ENDPOINT]",
     )
@@ -209,7 +199,7 @@ def _add_shared(group: argparse._ArgumentGroup, environment: Mapping[str, str]) 
     group.add_argument(
         "--secret-file",
         metavar="FILE",
-        type=_file,
+        type=command_types.file,
         help="read the client secret from FILE (-: stdin)",
     )
     group.add_argument(
@@ -227,19 +217,19 @@ def _add_shared(group: argparse._ArgumentGroup, environment: Mapping[str, str]) 
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        type=_parameter,
+        type=command_types.parameter,
         help="a further parameter of the token request, such as audience=...; repeatable",
     )
     group.add_argument(
         "--storage",
         metavar="FILE",
-        type=_file,
+        type=command_types.file,
         help="keep the token in FILE, for the next time (the file extra is needed)",
     )
     group.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=_seconds,
+        type=command_types.seconds,
         help="the time a request may take in all, to the token endpoint or the URL",
     )
     group.add_argument(
@@ -248,8 +238,10 @@ def _add_shared(group: argparse._ArgumentGroup, environment: Mapping[str, str]) 
 
 
 def _add_request(request: argparse.ArgumentParser) -> None:
-    request.add_argument("method", metavar="METHOD", type=_method, help="GET, POST, ...")
-    request.add_argument("url", metavar="URL", type=_http_url, help="what to ask")
+    request.add_argument(
+        "method", metavar="METHOD", type=command_types.method, help="GET, POST, ..."
+    )
+    request.add_argument("url", metavar="URL", type=command_types.http_url, help="what to ask")
     sent = request.add_argument_group("what is sent")
     sent.add_argument(
         "-H",
@@ -257,7 +249,7 @@ def _add_request(request: argparse.ArgumentParser) -> None:
         metavar="'NAME: VALUE'",
         action="append",
         default=[],
-        type=_header,
+        type=command_types.header,
         help="a header; repeatable",
     )
     body = sent.add_mutually_exclusive_group()
@@ -279,60 +271,9 @@ def _add_request(request: argparse.ArgumentParser) -> None:
         "-i", "--include", action="store_true", help="put status and headers before the body"
     )
     answer.add_argument(
-        "-o", "--output", metavar="FILE", type=_file, help="write to FILE, not to stdout"
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=command_types.file,
+        help="write to FILE, not to stdout",
     )
-
-
-def _http_url(text: str) -> str:
-    try:
-        url = URL(text)
-        port = url.port
-    except ValueError:
-        raise argparse.ArgumentTypeError("this is no URL") from None
-    if url.scheme not in ("http", "https") or not url.host or not port:
-        example = "https://example.com/path"
-        raise argparse.ArgumentTypeError(f"an absolute http or https URL is needed, like {example}")
-    if url.user is not None or url.password is not None:
-        raise argparse.ArgumentTypeError("take the user name and the password out of the URL")
-    return text  # as it was written: it is part of what a stored token is bound to
-
-
-def _method(text: str) -> str:
-    if not re.fullmatch("[A-Za-z]+", text):
-        raise argparse.ArgumentTypeError("a method such as GET is needed")
-    return text.upper()
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-        raise argparse.ArgumentTypeError("'Name: value' is needed")
-    if re.search(r"[\r\n\0]", value):
-        raise argparse.ArgumentTypeError("a header is one line")
-    if name.lower() == "authorization":
-        raise argparse.ArgumentTypeError("Authorization is where the token goes; leave it out")
-    return name, value.strip()
-
-
-def _file(text: str) -> str:
-    if not text:  # a variable that is not set, mostly
-        raise argparse.ArgumentTypeError("the name of a file is needed")
-    return text
-
-
-def _parameter(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise argparse.ArgumentTypeError("KEY=VALUE is needed")
-    if key in ("client_secret", "client_assertion", "password"):
-        raise argparse.ArgumentTypeError(NO_SECRET_HERE)
-    if option := INSTEAD.get(key):
-        raise argparse.ArgumentTypeError(f"{key} is sent anyway: {option}")
-    return key, value
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < (number := float(text)) < 1e9:
-            return number
-    raise argparse.ArgumentTypeError("a positive number of seconds is needed")

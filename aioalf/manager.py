@@ -21,10 +21,11 @@ from yarl import URL
 from . import token_endpoint as protocol
 from .client_auth import ClientAuth, ClientSecretBasic
 from .clock import Clock
+from .endpoint_url import checked_url, shown_url
 from .errors import TokenError, TokenHTTPError
 from .renewal import Renewal
 from .token import Token
-from .token_request import TokenEndpointClient, TokenErrorResponse, checked_url, shown_url
+from .token_request import TokenEndpointClient, TokenErrorResponse
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession

@@ -34,12 +34,13 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from .clock import Clock
+from .endpoint_url import shown_url
 from .errors import TokenError
 from .sessions import OwnedSession
 from .token_endpoint import read_retry_after
 from .token_life import backoff
 
-__all__ = ("TokenEndpointClient", "TokenErrorResponse", "checked_url", "shown_url")
+__all__ = ("TokenEndpointClient", "TokenErrorResponse")
 
 logger = logging.getLogger(__name__)
 
@@ -263,30 +264,6 @@ def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], CIMultiDict[st
     return kept, own
 
 
-def checked_url(url: str | URL) -> URL:
-    """The URL of a token endpoint (RFC 6749 section 3.2).
-
-    :raises TokenError: it is no absolute http or https URL, or holds credentials.
-    """
-    try:
-        endpoint = URL(url)
-    except (TypeError, ValueError):
-        endpoint = URL()
-    if endpoint.scheme not in ("http", "https") or not endpoint.host:
-        # Not shown: with the arguments in the wrong order, it is a client secret.
-        raise TokenError(
-            "The token endpoint is not an absolute http or https URL. Are the arguments in order?"
-            " Client(client_id, client_secret, token_endpoint), but"
-            " TokenManager(token_endpoint, client_id, client_secret)."
-        )
-    if endpoint.user is not None or endpoint.password is not None:
-        raise TokenError(
-            f"The token endpoint {shown_url(endpoint)} holds credentials in its URL: pass them as"
-            " client_id and client_secret."
-        )
-    return endpoint
-
-
 def _explained(error: BaseException, url: URL) -> TokenError:
     where = f"the token endpoint {shown_url(url)}"
     if isinstance(error, asyncio.TimeoutError):
@@ -309,11 +286,3 @@ def _explained(error: BaseException, url: URL) -> TokenError:
 def _cause(error: BaseException) -> BaseException | None:
     """What of an error may stand in a traceback: not what quotes the answer, or the request."""
     return error if isinstance(error, (OSError, asyncio.TimeoutError)) else None
-
-
-def shown_url(url: str | URL) -> str:
-    """A URL as far as it may be shown: without user, password, query and fragment."""
-    try:
-        return str(URL(url).with_user(None).with_query(None).with_fragment(None))
-    except (TypeError, ValueError):
-        return "(not an absolute URL)"

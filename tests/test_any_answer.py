@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aioalf import Client, Token, TokenError, TokenErrorResponse, TokenManager
+from aioalf.endpoint_url import checked_url, shown_url
 from aioalf.stored_token import read_line
 from aioalf.testing import AuthorizationServer
 from aioalf.token_endpoint import (
@@ -24,7 +25,6 @@ from aioalf.token_endpoint import (
     redact,
     token_from,
 )
-from aioalf.token_request import checked_url, shown_url
 
 NOW = 1_700_000_000.0
 
