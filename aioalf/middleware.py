@@ -91,14 +91,14 @@ class OAuth2Middleware:
         token = present or await manager.get()
         if token is not self._token:
             self._token, self._value = token, f"Bearer {token.access_token}"
+        headers, chunked, body = request.headers.copy(), request.chunked, request.body
         request.headers[hdrs.AUTHORIZATION] = self._value
         response = await handler(request)
         if response.status != UNAUTHORIZED:
             if present is None:
                 manager.accepted(token)
             return response
-        body = request.body
-        if isinstance(body, Payload) and not replayable(body):
+        if body and not replayable(body):
             log_kept_401(request.method)
             manager.renew_behind(token)
             return response
@@ -106,6 +106,13 @@ class OAuth2Middleware:
             return response
         await drain(response)
         token = await manager.renew(token)
+        # A middleware after this one may have changed it all, and will again: it gets what it got before.
+        if request.body is not body:
+            await request.update_body(None)
+            request._body = body or None
+        request.chunked = chunked
+        request.headers.clear()
+        request.headers.extend(headers)
         request.headers[hdrs.AUTHORIZATION] = f"Bearer {token.access_token}"
         request.update_expect_continue()  # a 100 is to be waited for anew
         response = await handler(request)

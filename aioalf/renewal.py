@@ -123,6 +123,8 @@ class Renewal(TokenCache):
 
     def renew_behind(self, rejected: Token) -> None:
         """Replace a rejected token for the next call; nobody waits for it."""
+        if self._closed:
+            return
         self._enter()
         if self._flying is not None:
             return

@@ -96,7 +96,7 @@ class KeptBody(Payload):
 
     def __init__(self, data: Any) -> None:
         self.kept = _payload(data)
-        self._in_threads = _reads_files(self.kept) and _known(self.kept)
+        self._in_threads = _reads_files(self.kept) and replayable(self.kept)
         if isinstance(self.kept, IOBasePayload):
             self.kept.size  # noqa: B018 - notes the present position as the start of the body
         super().__init__(None)

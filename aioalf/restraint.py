@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from .clock import Clock
-from .errors import AuthorizationError, TokenError, TokenHTTPError
+from .errors import AuthorizationError, TokenError, TokenHTTPError, copied
 from .token import Token
 from .token_life import backoff
 
@@ -80,8 +80,7 @@ class Restraint:
         """What to raise instead of making a token request now, or None; each time a new object."""
         if self._error is not None and self._clock.monotonic() >= self._held_until:
             self._error = None
-        # One object raised again and again would gather the traceback of every time.
-        return None if self._error is None else _copied(self._error)
+        return None if self._error is None else copied(self._error)
 
     def fruitless(self, rejected: Token) -> TokenError | None:
         """What to raise instead of replacing this token now, or None."""
@@ -99,21 +98,13 @@ def _postponed(error: Exception, until: float) -> TokenError:
     """The same error again, saying until when it stands."""
     note = f"; the next attempt is made not before {_utc(until)}"
     if isinstance(error, TokenError):
-        again = _copied(error)
+        again = copied(error)
         again.args = (f"{error.args[0] if error.args else 'No token'}{note}", *error.args[1:])
     else:
         again = TokenError(f"No token: {type(error).__name__}{note}")
     if isinstance(again, (TokenHTTPError, AuthorizationError)):
         again.message += note
     setattr(again, _PASSED_ON, True)
-    return again
-
-
-def _copied(error: TokenError) -> TokenError:
-    # Not copy.copy(): it calls the class, and somebody's own may take other arguments.
-    again = error.__class__.__new__(error.__class__)
-    again.args = error.args
-    again.__dict__.update(error.__dict__)
     return again
 
 

@@ -104,7 +104,8 @@ class Sender:
             session = self.opened()
         # Inside session.request is a coroutine, which it puts into an ``async with``. `Client` has one
         # round all this already; a second costs as much as all the rest here.
-        request = session._request if self._usual else session.request
+        usual = self._usual and ClientSession.request is _REQUEST
+        request = session._request if usual else session.request
         if self._origins is not None and not self._may_have_token(url):
             return await request(method, url, **options)
         raise_for_status, body = self._raise_for_status, None
@@ -116,7 +117,7 @@ class Sender:
             token = present or await manager.get()
             if token is self._token and not options:
                 # Most requests come here; a keyword is passed more quickly than a dict of one.
-                sent = self._bearer
+                sent = self._bearer.copy()
                 response = await request(method, url, headers=sent)
             else:
                 sent = options["headers"] = self._headers(options.get("headers"), token)
@@ -222,9 +223,8 @@ class Sender:
         if token is not self._token:
             self._token = token
             self._bearer = CIMultiDict({hdrs.AUTHORIZATION: f"Bearer {token.access_token}"})
-        if not headers:
-            return self._bearer  # aiohttp copies what it is given
-        copy: CIMultiDict[str] = CIMultiDict(headers)
+        # Always a copy: aiohttp makes its own, but what is put round aiohttp may add to what it is given.
+        copy: CIMultiDict[str] = CIMultiDict(headers or ())
         copy[hdrs.AUTHORIZATION] = self._bearer[hdrs.AUTHORIZATION]
         return copy
 

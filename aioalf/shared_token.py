@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Container
 from .clock import Clock
 from .storage_slot import Slot
 from .token import Token
-from .token_life import backoff, outlives
+from .token_life import backoff, newer
 
 __all__ = ("SharedToken",)
 
@@ -100,9 +100,9 @@ class SharedToken:
             self._unsaved = None
 
     async def _better(self, token: Token) -> Token | None:
-        """What another has stored since, if that lives longer: it must not be thrown away."""
+        """What another has stored since, if that is newer: it must not be thrown away."""
         stored = await self._slot.load()
-        if stored is None or stored.access_token in self._older or not outlives(stored, token):
+        if stored is None or stored.access_token in self._older or not newer(stored, token):
             return None
         return stored
 

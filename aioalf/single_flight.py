@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
-from .errors import TokenError
+from .errors import TokenError, copied
 
 __all__ = ("Flight",)
 
@@ -78,7 +78,7 @@ class Flight(Generic[T]):
         """Send everybody home with an error, while the work goes on."""
         for waiter in self._waiters:
             if not waiter.done():
-                waiter.set_exception(error)
+                waiter.set_exception(_own(error))
 
     def _land(self, task: asyncio.Task[T]) -> None:
         error: BaseException | None
@@ -92,4 +92,14 @@ class Flight(Generic[T]):
             if error is None:
                 waiter.set_result(task.result())
             else:
-                waiter.set_exception(error)
+                waiter.set_exception(_own(error))
+
+
+def _own(error: BaseException) -> BaseException:
+    """The error for one of those who wait; what is not ours may not let itself be copied."""
+    if not isinstance(error, TokenError):
+        return error
+    own = copied(error).with_traceback(error.__traceback__)
+    own.__cause__, own.__context__ = error.__cause__, error.__context__
+    own.__suppress_context__ = error.__suppress_context__
+    return own

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from .clock import Clock
 from .token import Token
 from .token_endpoint import usable_access_token
-from .token_life import HeldToken, outlives
+from .token_life import HeldToken, newer
 
 __all__ = ("TokenCache",)
 
@@ -60,7 +60,7 @@ class TokenCache:
         if replaced is not None:
             if stored.access_token == replaced.access_token:
                 return False
-            if replaced.expires_at is not None and outlives(replaced, stored):
+            if replaced.expires_at is not None and newer(replaced, stored):
                 return False  # it is older, as far as one can tell
         held = HeldToken(stored, self._clock, self._expiry_margin, self._renewal_margin)
         return held.usable()

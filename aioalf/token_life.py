@@ -11,7 +11,7 @@ import random
 from .clock import Clock
 from .token import Token
 
-__all__ = ("HeldToken", "backoff", "outlives")
+__all__ = ("HeldToken", "backoff", "newer")
 
 _FIRST_WAIT = 1.0  # seconds
 _LONGEST_WAIT = 30.0  # seconds
@@ -106,8 +106,15 @@ class HeldToken:
         self.calm_until = -math.inf
 
 
-def outlives(one: Token, other: Token) -> bool:
-    """Whether a token expires later than another; one of unknown life never does."""
+def newer(one: Token, other: Token) -> bool:
+    """Whether a token was given after another: one that lives shorter may still be the newer one.
+
+    Where that cannot be told, whether it expires later; one of unknown life never does.
+    """
     if one.expires_at is None or other.expires_at is None:
         return one.expires_at is None and other.expires_at is not None
+    if one.expires_in is not None and other.expires_in is not None:
+        given, other_given = one.expires_at - one.expires_in, other.expires_at - other.expires_in
+        if given != other_given:
+            return given > other_given
     return one.expires_at > other.expires_at

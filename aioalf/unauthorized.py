@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable
 
@@ -26,19 +27,16 @@ UNAUTHORIZED = 401
 _DRAIN_LIMIT = 2**20  # bytes
 _DRAIN_TIME = 1.0  # seconds
 
-#: Scheme, and host with port as RFC 3986 section 3.2 writes them: lower case, no default port.
-Origin = tuple[str, "str | None"]
+#: Scheme, host and port; yarl writes the host in lower case and its default for a port not given.
+Origin = tuple[str, "str | None", "int | None"]
 
 _PLAIN, _TLS = ("http", "ws"), ("https", "wss")
 _SCHEMES = {"http": _PLAIN, "ws": _PLAIN, "https": _TLS, "wss": _TLS}
 
 
 def origin_of(url: URL) -> Origin:
-    """The origin of a URL (RFC 6454), to be looked for in what `origins_of` gives.
-
-    yarl keeps both parts with the URL, and aiohttp has asked for them already, to write ``Host``.
-    """
-    return url.scheme, url.host_port_subcomponent
+    """The origin of a URL (RFC 6454), to be looked for in what `origins_of` gives."""
+    return url.scheme, url.raw_host, url.port
 
 
 def origins_of(urls: str | URL | Iterable[str | URL]) -> frozenset[Origin]:
@@ -48,12 +46,12 @@ def origins_of(urls: str | URL | Iterable[str | URL]) -> frozenset[Origin]:
     """
     origins: set[Origin] = set()
     for url in [urls] if isinstance(urls, (str, URL)) else urls:
-        scheme, host = origin_of(URL(url))
+        scheme, host, port = origin_of(URL(url))
         if scheme not in _SCHEMES or not host:
             raise ValueError(
                 f"origins: {str(url)!r} is no origin such as 'https://api.example.com'."
             )
-        origins.update((each, host) for each in _SCHEMES[scheme])
+        origins.update((each, host, port) for each in _SCHEMES[scheme])
     if not origins:
         raise ValueError("origins: name at least one, such as 'https://api.example.com'.")
     return frozenset(origins)
@@ -83,24 +81,29 @@ async def drain(response: ClientResponse) -> None:
     A response that is not released holds a place in the pool, and one released unread costs its
     connection. So a bounded amount is read, in bytes and in time; what is longer is closed.
     """
-    try:
-        if not response.content.is_eof():
-            await asyncio.wait_for(_read_on(response), _DRAIN_TIME)
-    except (ClientError, asyncio.TimeoutError, OSError):
-        pass
-    except asyncio.CancelledError:
-        response.close()
-        raise
+    if not response.content.is_eof():
+        # Not asyncio.wait_for, and below not response.wait_for_close(): before Python 3.12, and 3.11, they
+        # may swallow a cancellation, and a request that its caller has given up would be sent again.
+        reading = asyncio.ensure_future(_read_on(response))
+        try:
+            await asyncio.wait({reading}, timeout=_DRAIN_TIME)
+        except asyncio.CancelledError:
+            response.close()
+            raise
+        finally:
+            reading.cancel()
     # A body that is still being sent, or that waits for a 100, is cut off here: over the same connection
     # the server would take the next request for the rest of it.
     if response.content.is_eof() and response._writer is None:
         response.release()
     else:
         response.close()
-    await response.wait_for_close()  # it must have stopped before it is sent again
+    if (writer := response._writer) is not None:
+        await asyncio.wait({writer})  # it must have stopped before it is sent again
 
 
 async def _read_on(response: ClientResponse) -> None:
     read = 0
-    while read <= _DRAIN_LIMIT and (chunk := await response.content.readany()):
-        read += len(chunk)
+    with contextlib.suppress(ClientError, asyncio.TimeoutError, OSError):
+        while read <= _DRAIN_LIMIT and (chunk := await response.content.readany()):
+            read += len(chunk)

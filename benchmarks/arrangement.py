@@ -35,11 +35,11 @@ class Settings:
     burst: int = 1000
     crowd: int = 10_000
     growth: tuple[tuple[int, int, int], ...] = (  # tasks, requests per block, pairs
-        (1, 200, 12),
-        (10, 500, 12),
-        (100, 1000, 12),
-        (1000, 2000, 5),
-        (10_000, 10_000, 3),
+        (1, 200, 24),
+        (10, 500, 24),
+        (100, 1000, 24),
+        (1000, 2000, 8),
+        (10_000, 10_000, 5),
     )
     load_seconds: float = 10.0
     load_tasks: int = 50

@@ -11,9 +11,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import ClientSession
 from aiohttp.abc import AbstractStreamWriter
-from clients import arrived, client_of, status_of
+from clients import arrived, client_of, manager_of, status_of
 
+from aioalf import Client
 from aioalf.testing import AuthorizationServer
 
 SMALL = bytes(range(256)) * 40
@@ -107,6 +109,40 @@ async def test_an_async_generator_rejected_early_is_not_sent_again(
             assert response.status == 401
         assert server.resource_requests == 2
         assert await status_of(client, server.resource) == 200
+
+
+@pytest.mark.parametrize("status", [413, 401])
+async def test_an_early_answer_to_a_pipe_is_there_while_nobody_writes_to_it(
+    status: int, server: AuthorizationServer
+) -> None:
+    """Whoever reads the pipe may wait for ever, and nothing can stop a thread."""
+    reader, writer = os.pipe()
+    os.write(writer, SMALL)
+    server.read_rejected = False
+    server.resource_answer_next(status)
+    async with client_of(server) as client:
+        posting = asyncio.create_task(status_of(client, server.resource, data=Pipe(reader)))
+        done, _ = await asyncio.wait({posting}, timeout=5)
+        os.close(writer)
+        assert done
+        assert await posting == status
+
+
+async def test_a_kept_401_is_returned_after_the_manager_was_closed(
+    server: AuthorizationServer,
+) -> None:
+    """There is nobody left to renew; the answer is there all the same."""
+    async with ClientSession() as session, manager_of(server) as manager:
+        client = Client(token_manager=manager, session=session)
+        await manager.get()
+        server.revoke_all()
+
+        async def body() -> AsyncIterator[bytes]:
+            yield SMALL
+            await manager.close()
+
+        async with client.post(server.resource, data=body()) as response:
+            assert response.status == 401
 
 
 async def test_many_kept_401s_cost_one_token_request(server: AuthorizationServer) -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 from fakes import FakeClock
 from managing import Fetching, turns, until
 from storages import Slow
 
+from aioalf.client import Client
 from aioalf.errors import TokenError
 from aioalf.manager import TokenManager
+from aioalf.middleware import OAuth2Middleware
 from aioalf.storage import TokenStorage
 from aioalf.testing import AuthorizationServer
 from aioalf.token import Token
@@ -257,3 +263,77 @@ async def test_over_sockets_a_client_closed_at_any_point_leaves_nothing(
         await asyncio.gather(caller, return_exceptions=True)
     refused = [request for request in server.log if "client_credentials" in request.body.decode()]
     assert len(refused) == 1  # the very first; after it, every refresh token was there
+
+
+class SlowDisk(io.FileIO):
+    """A file whose second read waits for a word; it is read in threads."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.reads, self.go = 0, threading.Event()
+
+    def readinto(self, buffer: Any) -> int | None:
+        self.reads += 1
+        if self.reads > 1:
+            assert self.go.wait(10)
+        return super().readinto(buffer)
+
+
+async def test_a_request_cancelled_while_a_thread_reads_its_file_is_not_sent_again(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """The second sending waits for the thread, which would move the file under it."""
+    path = tmp_path / "file"
+    path.write_bytes(b"y" * 500_000)
+    server.read_rejected = False
+    disk = SlowDisk(path)
+    async with Client(server.client_id, server.client_secret, server.token_endpoint) as client:
+        await client.get(server.resource)
+        server.revoke_all()
+        posting = asyncio.ensure_future(client.post(server.resource, data=io.BufferedReader(disk)))
+        await server.wait_until(lambda: server.rejections == 1)
+        await until(lambda: disk.reads > 1)
+        await turns(20)
+        assert posting.cancel()
+        disk.go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await posting
+    assert server.resource_requests == 2
+
+
+@pytest.mark.parametrize("by", ["client", "middleware"])
+@pytest.mark.parametrize("read_rejected", [True, False])
+async def test_a_request_cancelled_at_any_point_of_a_401_is_not_sent_again(
+    by: str, read_rejected: bool, server: AuthorizationServer
+) -> None:
+    """Nobody waits for it any more. Before Python 3.12 asyncio and aiohttp swallow a cancellation here."""
+    server.rejection_body = b"x" * 300_000
+    server.read_rejected = read_rejected
+    content = b"y" * (200_000 if read_rejected else 4_000_000)
+    manager = TokenManager(server.token_endpoint, server.client_id, server.client_secret)
+    middleware = OAuth2Middleware(manager, origins=server.url)
+    sender: Client | ClientSession
+    sender = Client(token_manager=manager)
+    if by == "middleware":
+        sender = ClientSession(middlewares=(middleware,))
+    async with manager, sender:
+        await (await sender.get(server.resource)).read()
+        for point in range(100):
+            await manager.get()
+            server.revoke_all()
+
+            async def post() -> None:
+                response = await sender.post(server.resource, data=io.BytesIO(content))
+                response.close()
+
+            posting = asyncio.create_task(post())
+            await turns(point)
+            if posting.done():
+                break
+            posting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await posting
+            posted = server.resource_requests
+            await turns(5)
+            assert server.resource_requests - posted <= 1  # the first one may have been on its way
+        assert point > 5

@@ -8,6 +8,7 @@ import logging
 import threading
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import aiohttp
 import pytest
@@ -323,6 +324,43 @@ async def test_the_caller_s_headers_are_never_touched(
         options = {"headers": headers, "data": "x"}
         await client.post(server.resource, **options)
     assert options == {"headers": make(pairs), "data": "x"}
+
+
+@pytest.mark.parametrize("options", [{}, {"headers": {}}, {"headers": {"X-Mine": "1"}}])
+async def test_what_is_put_round_aiohttp_may_add_a_header_to_one_request(
+    options: dict[str, Any], server: AuthorizationServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As agents that trace requests do, in place: it goes out with this request and with no other."""
+    request, tenants = aiohttp.ClientSession._request, iter(["alice", None, None])
+
+    async def wrapped(self: Any, method: str, url: Any, **options: Any) -> Any:
+        if method == "GET" and (tenant := next(tenants)):
+            options["headers"]["X-Tenant"] = tenant
+        return await request(self, method, url, **options)
+
+    async with client_of(server) as client:
+        await client.post(server.resource)
+        monkeypatch.setattr(aiohttp.ClientSession, "_request", wrapped)
+        for _ in range(3):
+            assert await status_of(client, server.resource, **options) == 200
+    sent = [request.headers.get("X-Tenant") for request in arrived(server)]
+    assert sent == [None, "alice", None, None]
+
+
+@pytest.mark.parametrize("opened_before", [True, False])
+async def test_a_test_may_put_its_own_in_the_place_of_the_session_s_request(
+    opened_before: bool, server: AuthorizationServer
+) -> None:
+    """At any time; nothing goes out then."""
+    async with client_of(server) as client:
+        await client.token_manager.get()
+        if opened_before:
+            await client.get(server.resource)
+        sent = server.resource_requests
+        with mock.patch.object(aiohttp.ClientSession, "request", mock.AsyncMock()) as patched:
+            await client.get(server.resource)
+        patched.assert_called_once()
+    assert server.resource_requests == sent
 
 
 async def test_headers_that_can_be_read_only_once_go_out_both_times(

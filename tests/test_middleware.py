@@ -359,6 +359,58 @@ async def test_it_goes_with_other_middlewares_before_and_after_it(
     assert seen == ["outer False", "inner True", "inner True"]
 
 
+@pytest.mark.parametrize("given", [b"given", None])
+async def test_a_middleware_after_it_gets_for_the_second_sending_what_it_got_for_the_first(
+    given: bytes | None, server: AuthorizationServer, manager: TokenManager
+) -> None:
+    """And not what it made of that: a body would be packed twice, and signed twice."""
+
+    async def packing(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        await request.update_body(
+            b"<" + (await request.body.as_bytes() if request.body else b"") + b">"
+        )
+        request.headers.add("Signature", "1")
+        return await handler(request)
+
+    middleware = OAuth2Middleware(manager, origins=server.url)
+    async with ClientSession(middlewares=(middleware, packing)) as session:
+        server.resource_answer_next(401)
+        async with session.post(server.resource, data=given, headers={"X-Mine": "1"}) as response:
+            body = f"<{given.decode() if given else ''}>"
+            assert (await response.json())["body"] == body
+    for request in arrived(server):
+        assert request.headers.getall("Signature") == ["1"]
+        assert request.headers.getall("X-Mine") == ["1"]
+        assert request.headers["Content-Length"] == str(len(body))
+        assert len(bearer(request)) == 1
+
+
+async def test_a_middleware_after_it_may_stream_the_first_sending_and_not_the_second(
+    server: AuthorizationServer, manager: TokenManager
+) -> None:
+    """How a body goes out, in chunks or by its length, is what it was."""
+    calls: list[ClientRequest] = []
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"chunk"
+
+    async def streaming(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        calls.append(request)
+        if len(calls) == 1:
+            await request.update_body(chunks())
+        return await handler(request)
+
+    middleware = OAuth2Middleware(manager, origins=server.url)
+    async with ClientSession(middlewares=(middleware, streaming)) as session:
+        server.resource_answer_next(401)
+        async with session.post(server.resource, data=b"given") as response:
+            assert (await response.json())["body"] == "given"
+    first, second = arrived(server)
+    assert first.body == b"chunk"
+    assert second.headers["Content-Length"] == "5"
+    assert "Transfer-Encoding" not in second.headers
+
+
 async def test_a_body_that_another_middleware_replaces_is_closed(
     server: AuthorizationServer, manager: TokenManager, tmp_path: Path
 ) -> None:

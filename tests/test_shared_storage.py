@@ -198,6 +198,22 @@ async def test_an_older_token_that_is_still_stored_is_not_used_again(clock: Fake
     assert (await manager.renew(manager._token)).access_token == "token-1"
 
 
+@pytest.mark.parametrize(("before", "after"), [(3600, 3600), (5400, 3600), (3600, 5400)])
+async def test_a_revoked_token_is_replaced_once_whatever_the_life_of_the_new_one(
+    before: int, after: int, server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """A server may give each token another life: what expires sooner is not for that the older one."""
+    server.time, server.token_lifetime, storage = clock.time, before, OneSlot()
+    managers = [manager_for(server, clock, token_storage=storage) for _ in range(5)]
+    tokens = [await manager.get() for manager in managers]
+    server.revoke_all()
+    server.token_lifetime = after
+    clock.advance(1)
+    new = [await each.renew(token) for each, token in zip(managers, tokens, strict=True)]
+    assert len({token.access_token for token in new}) == 1
+    assert server.token_requests == 2
+
+
 async def test_tokens_that_were_rejected_are_remembered(clock: FakeClock) -> None:
     """Somebody who stores them again does not bring them back."""
     storage = OneSlot()

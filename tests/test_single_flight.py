@@ -112,6 +112,27 @@ async def test_a_failure_is_handed_to_all_who_wait_once(clock: FakeClock) -> Non
     assert await manager.get_token() == "token-2"
 
 
+async def test_each_who_waits_gets_a_failure_of_its_own(clock: FakeClock) -> None:
+    """One object would carry the traceback of one task, and what it was at, into another's log."""
+    cause = OSError("no route")
+    failure = TokenError("no luck")
+    failure.__cause__ = cause
+    manager = Fetching(clock, failure)
+
+    async def ask(doing: str) -> BaseException:
+        try:
+            raise KeyError(doing)
+        except KeyError:
+            with pytest.raises(TokenError) as raised:
+                await manager.get()
+        return raised.value
+
+    doing = [str(number) for number in range(20)]
+    errors = await asyncio.gather(*map(ask, doing))
+    assert [error.__context__ and error.__context__.args[0] for error in errors] == doing
+    assert all(error.__cause__ is cause for error in errors)
+
+
 async def test_a_failure_that_nobody_waited_for_complains_of_nothing(clock: FakeClock) -> None:
     """No exception that "was never retrieved"; warnings are errors here."""
     complaints: list[Any] = []

@@ -11,7 +11,7 @@ from managing import Fetching, at_once, manager_for
 
 from aioalf.testing import AuthorizationServer
 from aioalf.token import Token
-from aioalf.token_life import HeldToken, backoff, outlives
+from aioalf.token_life import HeldToken, backoff, newer
 
 NOW = 1_700_000_000.0
 
@@ -131,16 +131,29 @@ def test_a_server_may_ask_for_up_to_a_minute(asked: float, wait: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "longer"),
+    ("one", "other", "later"),
     [(2, 1, True), (1, 2, False), (1, 1, False), (None, 1, True), (1, None, False)],
 )
-def test_the_longer_lived_of_two_tokens(
-    one: float | None, other: float | None, longer: bool
+def test_of_two_tokens_the_newer_expires_later_where_nothing_else_is_known(
+    one: float | None, other: float | None, later: bool
 ) -> None:
     """An unknown life has no end."""
-    assert outlives(Token("a", None, expires_at=one), Token("b", None, expires_at=other)) is longer
+    assert newer(Token("a", None, expires_at=one), Token("b", None, expires_at=other)) is later
+    assert newer(Token("a", None, expires_at=one), Token("b", 60, expires_at=other)) is later
     unknown = Token("c", None)
-    assert not outlives(unknown, unknown)
+    assert not newer(unknown, unknown)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "later"),
+    [((60, 162), (120, 220), True), ((120, 220), (60, 162), False), ((60, 160), (120, 220), False)],
+)
+def test_the_newer_of_two_tokens_may_be_the_first_to_expire(
+    one: tuple[int, int], other: tuple[int, int], later: bool
+) -> None:
+    """A server may give each token another life: it counts when each was given."""
+    first = Token("a", one[0], expires_at=one[1])
+    assert newer(first, Token("b", other[0], expires_at=other[1])) is later
 
 
 # A manager and its clocks
