@@ -95,6 +95,10 @@ class Client:
         }
         if isinstance(token_manager, type):
             raise TypeError("token_manager takes a manager, not a class: TokenManager(...).")
+        if token_manager is not None and not hasattr(token_manager, "present"):
+            raise TypeError(
+                f"token_manager takes a TokenManager, not a {type(token_manager).__name__}."
+            )
         if token_manager is not None:
             surplus = sorted({k for k, v in named.items() if v is not None} | for_manager.keys())
             if surplus:
@@ -117,8 +121,6 @@ class Client:
                 keep_connection()
         self._token_manager: TokenManager = token_manager
         base_url = for_session.get("base_url") or getattr(session, "_base_url", None)
-        if origins is None:  # an empty list is a mistake, and not "any origin"
-            origins = base_url
         self._sender = Sender(
             token_manager,
             session if session is not None else OwnedSession(lambda: ClientSession(**for_session)),

@@ -48,11 +48,12 @@ class _SharedRestraint(Restraint):
 
     _reported: Exception | None = None
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> str:
         # What is passed on, or reported for the second time, starts no new minute.
-        if error is not self._error and error is not self._reported:
-            self._reported = error
-            super().failed(error)
+        if error is self._error or error is self._reported:
+            return ""
+        self._reported = error
+        return super().failed(error)
 
 
 _restraints: WeakKeyDictionary[TokenStorage, dict[object, _SharedRestraint]] = WeakKeyDictionary()

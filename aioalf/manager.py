@@ -10,7 +10,7 @@ import inspect
 import ipaddress
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Union
@@ -99,6 +99,23 @@ class TokenManager(Renewal):
         renewal_margin: float = 60.0,
         clock: Clock | None = None,
     ) -> None:
+        for name, options in (
+            ("http_options", http_options),
+            ("token_request_params", token_request_params),
+        ):
+            if not isinstance(options, (Mapping, type(None))):
+                raise TypeError(f"{name} takes a dict, not a {type(options).__name__}.")
+        for name, number in (
+            ("token_retries", token_retries),
+            ("expiry_margin", expiry_margin),
+            ("renewal_margin", renewal_margin),
+        ):
+            if not isinstance(number, (int, float)):
+                raise TypeError(f"{name} takes a number, not a {type(number).__name__}.")
+        if not isinstance(scope, (str, Iterable, type(None))):
+            raise TypeError(
+                f"scope takes a string or a list of strings, not a {type(scope).__name__}."
+            )
         params = dict(token_request_params or {})
         if reserved := sorted(_RESERVED_PARAMS & params.keys()):
             raise ValueError(

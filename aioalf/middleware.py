@@ -19,7 +19,7 @@ from yarl import URL
 from .manager import TokenManager
 from .request_body import KeptBody, replayable
 from .token import Token
-from .unauthorized import UNAUTHORIZED, drain, log_kept_401, origin_of, origins_of
+from .unauthorized import UNAUTHORIZED, drain, log_kept_401, origin_of, origins_of, without_token
 
 __all__ = ("OAuth2Middleware",)
 
@@ -42,9 +42,9 @@ class OAuth2Middleware:
     def __init__(
         self, token_manager: TokenManager, *, origins: str | URL | Iterable[str | URL]
     ) -> None:
-        if not hasattr(token_manager, "present"):
+        if not hasattr(token_manager, "present") or isinstance(token_manager, type):
             raise TypeError(
-                f"OAuth2Middleware takes a TokenManager, not {type(token_manager).__name__}"
+                f"OAuth2Middleware takes a TokenManager, not a {type(token_manager).__name__}"
                 " (a Client has one: client.token_manager)."
             )
         self._token_manager = token_manager
@@ -66,7 +66,7 @@ class OAuth2Middleware:
         :raises TokenError: there is no token to be had.
         """
         if origin_of(request.url) not in self._origins:
-            return handler(request)
+            return without_token(handler(request))
         if body := request.body:  # b"" where there is none
             return self._with_body(request, handler, body)
         return self._authorized(request, handler)
@@ -116,6 +116,8 @@ class OAuth2Middleware:
         request.headers[hdrs.AUTHORIZATION] = f"Bearer {token.access_token}"
         request.update_expect_continue()  # a 100 is to be waited for anew
         response = await handler(request)
-        if response.status != UNAUTHORIZED:
+        if response.status == UNAUTHORIZED:
+            manager.rejected_too(token)
+        else:
             manager.accepted(token)
         return response

@@ -17,6 +17,8 @@ from .errors import TokenStorageError
 from .storage import Lease, TokenStorage, useful_until
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from redis.asyncio import Redis
 
 __all__ = ("RedisTokenStorage",)
@@ -52,7 +54,7 @@ class RedisTokenStorage(TokenStorage):
 
     :param redis: a ``redis.asyncio`` client, which is borrowed and never closed here; or the URL of
         a server (``redis://``, ``rediss://``, ``unix://``), to which connections are opened when
-        needed, for each event loop its own, and closed by `close`.
+        needed, for each event loop its own, and closed by `close`, or by ``async with``.
     :param prefix: what the keys in Redis begin with.
     :param lease: seconds for which a holder of the lock that has died keeps others waiting.
     :param clock: judges the lease and the expiry, and waits.
@@ -142,6 +144,17 @@ class RedisTokenStorage(TokenStorage):
         A later call opens new ones. A client that was handed in stays open.
         """
         await self._connections.close()
+
+    async def __aenter__(self) -> RedisTokenStorage:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
 
     @property
     def _redis(self) -> Any:
@@ -286,4 +299,6 @@ def _explained(what: str) -> Iterator[None]:
         text = f"Redis refused to {what} a token ({type(error).__name__})"
         raise TokenStorageError(text) from None
     except (RedisError, OSError) as error:
-        raise TokenStorageError(f"Redis cannot be used ({type(error).__name__})") from error
+        # These name the server and what is wrong with it, and repeat nothing of what was sent to it.
+        text = f"Redis cannot be used ({type(error).__name__}: {str(error)[:200]})"
+        raise TokenStorageError(text) from error

@@ -145,6 +145,10 @@ class Renewal(TokenCache):
             self._restraint.accepted()
             self._held = None  # it is calm from now on
 
+    def rejected_too(self, token: Token) -> None:
+        """Tell that the API has answered 401 to a token that came in place of a rejected one."""
+        self._restraint.tell(token)
+
     async def get_token(self) -> str:
         """Return a valid access token; `get`, under the name it had before.
 
@@ -248,8 +252,8 @@ class Renewal(TokenCache):
         except Exception as error:
             if loop.is_closed():  # under this task, which is being collected: nobody was asked
                 raise
-            self._restraint.failed(error)
-            logger.warning("No token: %s", _in_short(error))
+            until = self._restraint.failed(error)
+            logger.warning("No token: %s%s", _in_short(error).removesuffix("."), until or ".")
             raise
         finally:
             self._rotating = False

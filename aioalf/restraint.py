@@ -6,6 +6,7 @@ all the same. Meanwhile callers get the last error, or the 401, at once.
 
 from __future__ import annotations
 
+import logging
 import time
 
 from .clock import Clock
@@ -14,6 +15,8 @@ from .token import Token
 from .token_life import backoff
 
 __all__ = ("Restraint",)
+
+logger = logging.getLogger(__name__)
 
 _FREE_FAILURES = 2  # token requests in a row that may fail before the next one waits
 _REFUSAL = 60.0  # seconds for which a person's refusal is remembered
@@ -35,22 +38,28 @@ class Restraint:
         self.doubted: Token | None = None
         self._doubt_until = 0.0
         self._fruitless = 0
+        self._told: Token | None = None
 
-    def failed(self, error: Exception) -> None:
-        """A token request failed for good. What `error` gave, and is only passed on, does not count."""
+    def failed(self, error: Exception) -> str:
+        """A token request failed for good. What `error` gave, and is only passed on, does not count.
+
+        :return: what is to be told besides: until when there will be no other, or nothing.
+        """
         if getattr(error, _PASSED_ON, False):
-            return
+            return ""
         self._failures += 1
         if isinstance(error, AuthorizationError):
             wait = _REFUSAL
         elif self._failures <= _FREE_FAILURES:
-            return
+            return ""
         else:
             asked = error.retry_after if isinstance(error, TokenHTTPError) else None
             failures = self._failures - _FREE_FAILURES
             wait = max(backoff(failures), backoff(failures, asked))  # "0" does not mean "at once"
         self._held_until = self._clock.monotonic() + wait
-        self._error = _postponed(error, self._clock.time() + wait)
+        note = f"; the next attempt is made not before {_utc(self._clock.time() + wait)}"
+        self._error = _postponed(error, note)
+        return note
 
     def succeeded(self, token: Token, *, after_rejection: bool) -> None:
         """A token request gave a token.
@@ -82,6 +91,13 @@ class Restraint:
             self._error = None
         return None if self._error is None else copied(self._error)
 
+    def tell(self, rejected: Token) -> None:
+        """Log, once for each token, that the API rejects a new one as well."""
+        error = self.fruitless(rejected)
+        if error is not None and self._told is not rejected:
+            self._told = rejected
+            logger.warning("%s", error)
+
     def fruitless(self, rejected: Token) -> TokenError | None:
         """What to raise instead of replacing this token now, or None."""
         wait = self._doubt_until - self._clock.monotonic()
@@ -94,9 +110,8 @@ class Restraint:
         )
 
 
-def _postponed(error: Exception, until: float) -> TokenError:
+def _postponed(error: Exception, note: str) -> TokenError:
     """The same error again, saying until when it stands."""
-    note = f"; the next attempt is made not before {_utc(until)}"
     if isinstance(error, TokenError):
         again = copied(error)
         again.args = (f"{error.args[0] if error.args else 'No token'}{note}", *error.args[1:])

@@ -16,10 +16,20 @@ from .manager import TokenManager
 from .request_body import KeptBody, keep_body, replayable
 from .sessions import OwnedSession, enter_loop
 from .token import Token
-from .unauthorized import UNAUTHORIZED, carried, drain, log_kept_401, origin_of, origins_of
+from .unauthorized import (
+    UNAUTHORIZED,
+    carried,
+    drain,
+    log_kept_401,
+    origin_of,
+    origins_of,
+    without_token,
+)
 
 if TYPE_CHECKING:
     from aiohttp import ClientWebSocketResponse
+
+    from .unauthorized import Origin
 
 __all__ = ("AUTH_REFUSED", "Sender")
 
@@ -41,7 +51,8 @@ class Sender:
 
     :param manager: where the token comes from.
     :param session: what sends: a session that is borrowed, or one to be opened and closed here.
-    :param origins: where the token may go, or None for wherever the caller sends a request.
+    :param origins: where the token may go; by default the origin of `base_url`, and where there is none
+        either, wherever the caller sends a request.
     :param base_url: what relative URLs are relative to, or None.
     :param raise_token_errors: whether an error response of the token endpoint is raised, not returned.
     """
@@ -61,7 +72,11 @@ class Sender:
         self._raise_for_status: Any = False  # what it does, where a request does not say
         self._usual = False  # whether its `request` is aiohttp's own
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._origins = None if origins is None else origins_of(origins)
+        self._origins: frozenset[Origin] | None = None
+        if origins is not None:  # an empty list is a mistake, and not "any origin"
+            self._origins = origins_of(origins)
+        elif base_url is not None:
+            self._origins = origins_of(base_url, "base_url")
         self._base_url = base_url
         self._raise_token_errors = raise_token_errors
         # The header for the present token, so that it is made once for each token.
@@ -107,7 +122,7 @@ class Sender:
         usual = self._usual and ClientSession.request is _REQUEST
         request = session._request if usual else session.request
         if self._origins is not None and not self._may_have_token(url):
-            return await request(method, url, **options)
+            return await without_token(request(method, url, **options))
         raise_for_status, body = self._raise_for_status, None
         if options or raise_for_status:
             raise_for_status, body = self._taken_over(options)
@@ -188,7 +203,9 @@ class Sender:
                 options["headers"].pop(hdrs.CONTENT_LENGTH, None)
         response = await request(method, url, **options)
         response._history = hops + response._history  # as if nothing had happened on the way
-        if response.status != UNAUTHORIZED:
+        if response.status == UNAUTHORIZED:
+            manager.rejected_too(token)
+        else:
             manager.accepted(token)
         return response
 

@@ -271,7 +271,10 @@ def _explained(error: BaseException, url: URL) -> TokenError:
     if isinstance(error, ServerFingerprintMismatch):
         return TokenError(f"No TLS connection to {where}: its certificate is not the one expected.")
     if isinstance(error, ClientSSLError):
-        return TokenError(f"No TLS connection to {where}: {error}")
+        return TokenError(
+            f"No TLS connection to {where}: {error}. (Token requests have a session of their own: what"
+            " `ssl` is to them stands in http_options.)"
+        )
     if isinstance(error, ServerDisconnectedError):
         return TokenError(f"No answer from {where}: it closed the connection.")
     if isinstance(error, OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from aiohttp import ClientError, ClientResponse, hdrs
 from yarl import URL
@@ -18,6 +18,7 @@ __all__ = (
     "log_kept_401",
     "origin_of",
     "origins_of",
+    "without_token",
 )
 
 logger = logging.getLogger(__name__)
@@ -39,21 +40,22 @@ def origin_of(url: URL) -> Origin:
     return url.scheme, url.raw_host, url.port
 
 
-def origins_of(urls: str | URL | Iterable[str | URL]) -> frozenset[Origin]:
+def origins_of(urls: str | URL | Iterable[str | URL], named: str = "origins") -> frozenset[Origin]:
     """The origins that a caller names, and the same with the scheme of a websocket.
 
+    :param named: the parameter that names them.
     :raises ValueError: one of them is not an absolute http or https URL, or there is none.
     """
     origins: set[Origin] = set()
     for url in [urls] if isinstance(urls, (str, URL)) else urls:
         scheme, host, port = origin_of(URL(url))
-        if scheme not in _SCHEMES or not host:
+        if scheme not in _SCHEMES or not host or "*" in host:
             raise ValueError(
-                f"origins: {str(url)!r} is no origin such as 'https://api.example.com'."
+                f"{named}: {str(url)!r} is no origin such as 'https://api.example.com'."
             )
         origins.update((each, host, port) for each in _SCHEMES[scheme])
     if not origins:
-        raise ValueError("origins: name at least one, such as 'https://api.example.com'.")
+        raise ValueError(f"{named}: name at least one, such as 'https://api.example.com'.")
     return frozenset(origins)
 
 
@@ -64,6 +66,18 @@ def carried(response: ClientResponse, authorization: str) -> bool:
     nothing about the token.
     """
     return response.request_info.headers.get(hdrs.AUTHORIZATION) == authorization
+
+
+async def without_token(sending: Awaitable[ClientResponse]) -> ClientResponse:
+    """Send a request to an origin that the token does not belong to; a 401 may be a mistake in origins=."""
+    response = await sending
+    if response.status == UNAUTHORIZED:
+        logger.info(
+            "A %s request to %s was answered 401. No token was put into it: that is none of origins=.",
+            response.method,
+            response.url.with_path("/").human_repr() if response.url.scheme else response.url.host,
+        )
+    return response
 
 
 def log_kept_401(method: str) -> None:

@@ -46,7 +46,9 @@ async def test_from_the_third_failure_in_a_row_the_next_attempt_waits(clock: Fak
         assert len(manager.fetches) == asked + 1
 
 
-async def test_the_error_says_until_when(clock: FakeClock) -> None:
+async def test_the_error_and_the_log_say_until_when(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
     """In UTC, on the wall clock."""
     manager = broken(clock)  # it stands at 22:13:20 UTC
     manager.answers = [TokenHTTPError("Down", 503, "", retry_after=40.0) for _ in range(3)]
@@ -54,6 +56,8 @@ async def test_the_error_says_until_when(clock: FakeClock) -> None:
         await fail(manager)
     error = await fail(manager)
     assert "22:14:00 UTC" in str(error)
+    logged = [record.getMessage() for record in caplog.records if record.name == "aioalf.renewal"]
+    assert ["22:14:00 UTC" in line for line in logged] == [False, False, True]
 
 
 async def test_meanwhile_callers_get_the_last_error_at_once_each_their_own(
@@ -268,6 +272,20 @@ async def test_a_hundred_tasks_whose_new_tokens_are_rejected_cost_two_token_requ
         answers = await asyncio.gather(*(status(client, server) for _ in range(100)))
         assert set(answers) == {401}
         assert server.token_requests == 2
+
+
+async def test_the_log_says_once_for_each_token_that_new_ones_are_rejected_too(
+    server: AuthorizationServer, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wrong audience is to be found in the log, and not to fill it."""
+    server.resource_answer_next(401, times=OUTAGE)
+    async with client_for(server, clock) as client:
+        for _ in range(2):
+            await asyncio.gather(*(status(client, server) for _ in range(50)))
+            clock.advance(2)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(said) == 2
+    assert all("rejects new tokens" in line and "not before 22:13:2" in line for line in said)
 
 
 async def test_a_token_that_was_accepted_once_resets_the_back_off(

@@ -105,6 +105,7 @@ def test_what_would_not_be_used_is_refused() -> None:
     ("options", "remedy"),
     [
         ({"token_manager": TokenManager}, r"not a class: TokenManager\(\.\.\.\)"),
+        ({"token_manager": "https://login.example.com"}, "takes a TokenManager, not a str"),
         ({"token_storage": "tokens.json"}, r"FileTokenStorage\('tokens\.json'\)"),
         ({"token_storage": Path("tokens.json")}, "FileTokenStorage"),
         ({"token_storage": TokenStorage}, "takes a TokenStorage such as"),

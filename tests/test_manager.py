@@ -87,6 +87,23 @@ def test_a_negative_number_is_refused(name: str) -> None:
         TokenManager(**{name: -1})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"token_retries": "2"}, "token_retries takes a number, not a str"),
+        ({"expiry_margin": "10"}, "expiry_margin takes a number, not a str"),
+        ({"renewal_margin": None}, "renewal_margin takes a number, not a NoneType"),
+        ({"http_options": "ssl"}, "http_options takes a dict, not a str"),
+        ({"token_request_params": "audience=x"}, "token_request_params takes a dict, not a str"),
+        ({"scope": 3}, "scope takes a string or a list of strings, not a int"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named(options: dict[str, Any], message: str) -> None:
+    """At construction: what comes from the environment is a string."""
+    with pytest.raises(TypeError, match=message):
+        TokenManager(**options)
+
+
 def test_a_client_auth_that_is_none_is_refused() -> None:
     """At construction."""
     with pytest.raises(TypeError, match="ClientAuth"):

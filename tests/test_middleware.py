@@ -80,6 +80,12 @@ def test_a_client_in_place_of_a_manager_is_refused() -> None:
         OAuth2Middleware(Client(), origins="https://a")  # type: ignore[arg-type]
 
 
+def test_a_class_in_place_of_a_manager_is_refused() -> None:
+    """At construction."""
+    with pytest.raises(TypeError, match="takes a TokenManager, not a type"):
+        OAuth2Middleware(TokenManager, origins="https://api.example.com")  # type: ignore[arg-type]
+
+
 async def test_its_manager_is_at_hand_and_never_closed(
     server: AuthorizationServer, manager: TokenManager
 ) -> None:

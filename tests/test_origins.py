@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
-from clients import arrived, bearer, client_of, status_of
+from clients import arrived, bearer, client_of, manager_of, status_of
 from yarl import URL
 
 from aioalf import Client, OAuth2Middleware, TokenManager
@@ -102,7 +103,38 @@ async def test_a_redirect_from_another_origin_into_a_named_one_has_no_token(
     assert server.token_requests == 0
 
 
-@pytest.mark.parametrize("origins", ["api.example.com", "/path", "ftp://x", "", [], ["https://"]])
+@pytest.mark.parametrize("by", ["client", "middleware"])
+async def test_a_401_without_a_token_says_why_there_was_none(
+    by: str,
+    server: AuthorizationServer,
+    elsewhere: AuthorizationServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """At INFO: a name that is missing from origins= is a mistake that is hard to see."""
+    caplog.set_level(logging.INFO, "aioalf")
+    async with manager_of(server) as manager:
+        middleware = OAuth2Middleware(manager, origins=server.url)
+        sender: Client | aiohttp.ClientSession = Client(token_manager=manager, origins=server.url)
+        if by == "middleware":
+            sender = aiohttp.ClientSession(middlewares=(middleware,))
+        async with sender:
+            await sender.get(elsewhere.resource + "?q=secret")
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+    assert len(said) == 1
+    assert f"GET request to {elsewhere.url}/ was answered 401" in said[0]
+    assert "origins=" in said[0]
+
+
+def test_a_base_url_that_is_no_origin_is_named(server: AuthorizationServer) -> None:
+    """And not origins=, which nobody gave."""
+    with pytest.raises(ValueError, match=r"base_url: 'api\.example\.com' is no"):
+        Client("a", "b", server.token_endpoint, base_url="api.example.com")
+
+
+@pytest.mark.parametrize(
+    "origins",
+    ["https://*.example.com", "api.example.com", "/path", "ftp://x", "", [], ["https://"]],
+)
 def test_what_is_no_origin_is_refused_at_construction(origins: Any) -> None:
     """A typing error must not open the door."""
     with pytest.raises(ValueError, match="origins: "):
