@@ -45,7 +45,7 @@ class Client:
     :param origins: where the token may go, such as ``"https://api.example.com"`` or a list of such; a
         request to any other origin goes out without it. By default the origin of `base_url`, and without
         that **any origin the caller asks for**: if URLs come from users, name the origins.
-    :param client_auth: see `TokenManager`, as for the four that follow.
+    :param client_auth: see `TokenManager`, as for the three that follow.
     :param token_storage: where the token outlives this object and is shared; borrowed.
     :param token_retries: how often a token request that failed for a passing reason is repeated.
     :param token_request_params: further parameters of every token request.

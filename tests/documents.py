@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import importlib.util
 import inspect
 import ipaddress
 import socket
@@ -47,11 +48,15 @@ def parse(path: Path, *, strict: bool = True) -> docutils.nodes.document:
 
 
 def code_blocks(document: docutils.nodes.document, language: str) -> list[str]:
-    """The text of each ``code-block`` of that language, in order."""
+    """The text of each ``code-block`` of that language, in order.
+
+    Left out is what works only with an older aiohttp, where that is not the one at hand.
+    """
+    left_out = set() if importlib.util.find_spec("aioresponses") else {"aioresponses"}
     return [
         block.astext()
         for block in document.findall(docutils.nodes.literal_block)
-        if {"code", language} <= set(block["classes"])
+        if {"code", language} <= set(block["classes"]) and not left_out & set(block["classes"])
     ]
 
 
@@ -116,6 +121,7 @@ def internet(patch: pytest.MonkeyPatch) -> Iterator[Internet]:
     authority.issue_cert("*.example.com", "example.com", "token.endpoint").configure_cert(served)
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
+    authority.cert_pem.write_to_path("ca.pem")
     # What aiohttp verifies certificates with where it was not told: made once, when it is imported.
     patch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
     look_up = socket.getaddrinfo
