@@ -18,9 +18,11 @@ from blockbuster import blockbuster_ctx
 from django_server import django_server, django_server_process
 from fakes import FakeClock
 
-# It reads and writes files when it is imported, which the library does where it needs it.
-if importlib.util.find_spec("filelock"):
-    importlib.import_module("filelock")
+# What the library imports where it needs it: two threads that do so at a time wait for each other, and
+# filelock reads and writes files. Both would be seen as a loop that is made to wait.
+for _name in ("aioalf.shared_token", "aioalf.storage_slot", "aioalf.stored_token", "filelock"):
+    if importlib.util.find_spec(_name):
+        importlib.import_module(_name)
 
 if TYPE_CHECKING:
     from aioalf.testing import AuthorizationServer

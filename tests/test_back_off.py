@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections.abc import AsyncIterator
 from email.utils import formatdate
 
 import pytest
 from fakes import FakeClock
-from managing import Fetching, at_once, manager_for
+from managing import Fetching, at_once, manager_for, until
+from storages import OneSlot
 
 from aioalf.client import Client
 from aioalf.errors import AuthorizationError, TokenError, TokenHTTPError
+from aioalf.restraint import Restraint
 from aioalf.testing import AuthorizationServer
 from aioalf.token import Token
 
@@ -349,3 +352,145 @@ async def test_a_401_while_the_token_endpoint_is_down_is_handed_on_at_once(
         server.answer_next(503, times=OUTAGE)
         assert [await status(client, server) for _ in range(6)] == [503, 503, 503, 401, 401, 401]
         assert server.token_requests == 4
+
+
+async def test_a_token_that_another_process_stored_is_not_held_against_the_next_renewal(
+    clock: FakeClock,
+) -> None:
+    """Only a token that was fetched because of a 401, and rejected as well, backs off."""
+    storage = OneSlot()
+    one, two = (Fetching(clock, token_storage=storage) for _ in range(2))
+    two.answers = [{"access_token": name, "expires_in": 3600} for name in ("other", "another")]
+    first = await one.get()
+    clock.advance(1)
+    await two.reset_token()
+    second = await one.renew(first)
+    assert (second.access_token, len(one.fetches)) == ("other", 1)
+    assert not one.cannot_renew(second)
+    assert (await one.renew(second)).access_token == "token-2"
+
+
+async def test_a_token_that_reset_token_gave_is_replaced_at_once_when_it_is_rejected(
+    clock: FakeClock,
+) -> None:
+    """What was held against those before it is forgotten."""
+    manager = Fetching(clock)
+    second = await manager.renew(await manager.get())
+    assert manager.cannot_renew(second)
+    await manager.reset_token()
+    third = await manager.get()
+    assert not manager.cannot_renew(third)
+    assert (await manager.renew(third)).access_token == "token-4"
+
+
+async def test_a_late_401_is_answered_with_the_token_that_is_there_whatever_backs_off(
+    clock: FakeClock,
+) -> None:
+    """A request that took long was sent with an old token: no token request is needed for it."""
+    manager = Fetching(clock)
+    first = await manager.get()
+    await manager.reset_token()
+    second = await manager.get()
+    manager.answers = [TokenError("down")] * 3
+    clock.advance(3535)
+    for _ in range(3):
+        assert at_once(manager.get()) is second  # and is renewed ahead, in vain
+        await until(lambda: manager._flying is None)
+    assert manager.cannot_renew(second)
+    assert not manager.cannot_renew(first)
+    assert at_once(manager.renew(first)) is second
+
+
+async def test_a_token_renewed_behind_a_401_that_is_then_accepted_resets_the_back_off(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """The first request to carry it tells; a revocation after that is renewed at once."""
+
+    async def once() -> AsyncIterator[bytes]:
+        yield b"there only once"
+
+    async with client_for(server, clock) as client:
+        assert await status(client, server) == 200
+        server.revoke_all()
+        async with client.post(server.resource, data=once()) as response:
+            assert response.status == 401
+        await until(lambda: client.token_manager._flying is None)
+        assert await status(client, server) == 200
+        server.revoke_all()
+        assert await status(client, server) == 200
+        assert server.token_requests == 3
+
+
+async def test_a_token_that_was_accepted_costs_no_more_thought(clock: FakeClock) -> None:
+    """Until then each use of it is looked at; from then on `present` gives it."""
+    manager = Fetching(clock)
+    second = await manager.renew(await manager.get())
+    assert manager.present() is None
+    manager.accepted(second)
+    assert at_once(manager.get()) is second
+    assert manager.present() is second
+
+
+async def test_a_renewal_behind_a_401_counts_as_one_because_of_it(clock: FakeClock) -> None:
+    """An API that takes no token at all is not asked for new ones by uploads either."""
+    manager = Fetching(clock)
+    first = await manager.get()
+    manager.renew_behind(first)
+    await until(lambda: manager._flying is None)
+    second = await manager.get()
+    assert second.access_token == "token-2"
+    assert manager.cannot_renew(second)
+    manager.renew_behind(second)
+    assert at_once(manager.get()) is second
+    assert len(manager.fetches) == 2
+
+
+async def test_what_is_passed_on_holds_up_nobody_after_the_other_s_wait(clock: FakeClock) -> None:
+    """The flow that asks another manager has made no token request that failed."""
+    other = Fetching(clock, AuthorizationError("Denied", error="access_denied"))
+
+    class Chained(Fetching):
+        async def fetch_token(self, previous: Token | None) -> dict[str, object]:
+            return {"access_token": await other.get_token()}
+
+    manager = Chained(clock)
+    await fail(other)
+    clock.advance(30)
+    assert "not before" in str(await fail(manager))
+    clock.advance(31)
+    assert await manager.get_token() == "token-2"
+
+
+async def test_a_token_that_came_all_the_same_ends_what_was_held_against_the_next(
+    clock: FakeClock,
+) -> None:
+    """Two may share a restraint: one was refused while the other signed in."""
+    restraint = Restraint(clock)
+    restraint.failed(AuthorizationError("Denied", error="access_denied"))
+    assert restraint.error() is not None
+    restraint.succeeded(Token("t"), after_rejection=False)
+    assert restraint.error() is None
+
+
+async def test_what_was_held_against_a_token_is_forgotten_also_where_reset_token_fails(
+    clock: FakeClock,
+) -> None:
+    """The next 401 may try again, as after any first failure."""
+    manager = Fetching(clock)
+    second = await manager.renew(await manager.get())
+    manager.answers = [TokenError("down")]
+    with pytest.raises(TokenError, match="down"):
+        await manager.reset_token()
+    assert not manager.cannot_renew(second)
+
+
+async def test_reset_token_begins_a_row_of_failures_of_its_own(clock: FakeClock) -> None:
+    """Those before it count no more; from the third on the next attempt waits."""
+    manager = broken(clock)
+    for _ in range(3):
+        await fail(manager)
+    with pytest.raises(TokenError, match=r"^No answer$"):
+        await manager.reset_token()
+    for _ in range(2):
+        assert str(await fail(manager)) == "No answer"
+    assert "not before" in str(await fail(manager))

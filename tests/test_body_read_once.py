@@ -170,3 +170,21 @@ async def test_a_payload_of_the_caller_s_own_follows_a_redirect_as_with_aiohttp(
         assert response.status == 200
         assert (await response.json())["body_length"] == len(SMALL)
     assert body.sent == 2
+
+
+async def test_a_part_of_which_nothing_is_known_is_not_sent_again(
+    server: AuthorizationServer,
+) -> None:
+    """A payload of the caller's own inside a multipart body."""
+    writer = aiohttp.MultipartWriter()
+    writer.append("before")
+    part = Custom(SMALL)
+    writer.append_payload(part)
+    async with client_of(server) as client:
+        await status_of(client, server.resource)
+        server.revoke_all()
+        async with client.post(server.resource, data=writer) as response:
+            assert response.status == 401
+        assert await status_of(client, server.resource) == 200
+    assert part.sent == 1
+    assert (server.resource_requests, server.token_requests) == (3, 2)

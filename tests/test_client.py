@@ -452,3 +452,21 @@ async def test_plain_http_beyond_loopback_is_warned_of_once(
     warnings = [r for r in caplog.records if "is not https" in r.getMessage()]
     assert len(warnings) == 1
     assert warnings[0].levelno == logging.WARNING
+
+
+async def test_a_response_that_raise_for_status_refuses_is_closed(
+    server: AuthorizationServer,
+) -> None:
+    """Nobody gets it: its connection is not left to the garbage collector."""
+    refused: list[aiohttp.ClientResponse] = []
+
+    async def refuse(response: aiohttp.ClientResponse) -> None:
+        refused.append(response)
+        raise ZeroDivisionError
+
+    server.resource_answer_next(403, body="x" * 2**20)
+    async with Client(server.client_id, server.client_secret, server.token_endpoint) as client:
+        with pytest.raises(ZeroDivisionError):
+            await client.get(server.resource, raise_for_status=refuse)
+        assert refused[0].closed
+        assert refused[0].connection is None

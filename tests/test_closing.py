@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 from fakes import FakeClock
 from managing import Fetching, manager_for, turns, until
 from storages import Broken, OneSlot, Slow
@@ -223,3 +225,71 @@ async def test_an_exception_in_the_body_closes_as_well(server: AuthorizationServ
         await fail()
     with pytest.raises(RuntimeError, match="closed"):
         await manager.get()
+
+
+async def test_a_renewal_that_has_rotated_nothing_yet_is_not_waited_for(clock: FakeClock) -> None:
+    """It waits for the lock of another; that the one before it has rotated is of no account."""
+    storage = OneSlot()
+    manager = Fetching(clock, ROTATING, ROTATED, token_storage=storage)
+    await manager.get()
+    clock.advance(3600)
+    await manager.get()
+    clock.advance(3600)
+    async with storage.lock():
+        caller = asyncio.create_task(manager.get())
+        await turns(10)
+        closing = asyncio.create_task(manager.close())
+        await turns(50)
+        assert closing.done()
+    assert isinstance(caller.exception(), TokenError)
+    assert len(manager.fetches) == 2
+
+
+async def test_a_closed_client_sends_nothing_over_a_session_that_it_was_lent(
+    server: AuthorizationServer,
+) -> None:
+    """The session is open, and the token still good."""
+    async with ClientSession() as session, manager_for(server) as manager:
+        client = Client(token_manager=manager, session=session)
+        async with client.get(server.resource) as response:
+            assert response.status == 200
+        await client.close()
+        with pytest.raises(RuntimeError, match="This Client is closed"):
+            await client.get(server.resource)
+        assert not session.closed
+    assert server.resource_requests == 1
+
+
+async def test_close_saves_after_what_saved_in_the_background_has_ended(clock: FakeClock) -> None:
+    """Two at a time could leave the older of two tokens in the storage."""
+
+    class OneAtATime:
+        tries = saving = 0
+        line: str | None = None
+
+        async def save(self, token: str) -> None:
+            self.tries += 1
+            if self.tries == 1:
+                raise OSError("disk full")
+            assert not self.saving, "two at a time"
+            self.saving += 1
+            try:
+                await turns(5)
+                self.line = token
+            finally:
+                await turns(5)
+                self.saving -= 1
+
+        def load(self) -> str | None:
+            return None
+
+        def clean(self) -> None:
+            pass
+
+    storage: Any = OneAtATime()
+    manager = Fetching(clock, ROTATING, token_storage=storage)
+    await manager.get()
+    await until(lambda: storage.saving == 1)
+    await manager.close()
+    assert storage.saving == 0
+    assert storage.line is not None

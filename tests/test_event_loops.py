@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from fakes import FakeClock
-from managing import Fetching, manager_for
+from managing import Fetching, manager_for, turns
 from storages import Broken
 
 from aioalf.client import Client
@@ -123,7 +123,7 @@ def test_two_loops_in_two_threads_each_with_its_client_share_a_storage(
     async def work() -> None:
         async with client_for(elsewhere, token_storage=storage) as client:
             said.append(await status(client, elsewhere))
-            await asyncio.to_thread(barrier.wait)
+            await asyncio.to_thread(barrier.wait, 10)
             said.append(await status(client, elsewhere))
 
     threads = [threading.Thread(target=lambda: asyncio.run(work())) for _ in range(2)]
@@ -315,3 +315,60 @@ def test_a_client_forked_while_its_loop_runs_works_in_the_child(
 
     asyncio.run(main())
     assert elsewhere.token_requests == 2
+
+
+def test_two_loops_that_take_turns_are_none_that_both_run(clock: FakeClock) -> None:
+    """Neither is closed, as in a notebook or with one loop for each kind of work."""
+    manager = Fetching(clock)
+    loops = [asyncio.new_event_loop() for _ in range(2)]
+    tokens = [loop.run_until_complete(manager.get_token()) for loop in loops * 2]
+    assert tokens == ["token-1"] * 4
+    for loop in loops:
+        loop.close()
+
+
+def test_a_token_that_a_closed_loop_could_not_save_is_saved_in_the_next(clock: FakeClock) -> None:
+    """What tried it still looks as if it ran."""
+
+    class WithoutLock:
+        line: str | None = None
+        failing = True
+
+        def save(self, token: str) -> None:
+            if self.failing:
+                raise OSError("disk full")
+            self.line = token
+
+        def load(self) -> str | None:
+            return self.line
+
+        def clean(self) -> None:
+            self.line = None
+
+    storage: Any = WithoutLock()
+    response = {"access_token": "a", "expires_in": 3600, "refresh_token": "r1"}
+    manager = Fetching(clock, response, token_storage=storage)
+
+    async def use() -> None:
+        await manager.get()
+        await turns(3)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(use())
+    assert manager._shared is not None
+    stuck = manager._shared._saving
+    assert stuck is not None
+    loop.set_exception_handler(lambda loop, context: None)  # "destroyed but it is pending"
+    loop.close()
+    storage.failing = False
+
+    async def until_saved() -> None:
+        await manager.get()
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    asyncio.run(until_saved())
+    assert storage.line is not None
+    assert not stuck.done()
+    del stuck
+    gc.collect()

@@ -254,3 +254,81 @@ async def test_a_lock_that_another_holds_is_waited_for_so_long_and_no_longer(
     assert "was not free within 0.001 s: going on without it" in caplog.text
     async with storage.lock():  # it was not taken by the one who gave up
         pass
+
+
+async def test_a_stored_token_is_not_used_while_the_one_that_replaced_it_is_unsaved(
+    clock: FakeClock,
+) -> None:
+    """Its refresh token was spent by the rotation, however long it would still live."""
+    storage = Broken("", OSError("disk full"))
+    manager = Fetching(clock, ROTATING, {**ROTATED, "expires_in": 5}, token_storage=storage)
+    await manager.get()
+    clock.advance(3535)
+    storage.method = "save"
+    assert await manager.get_token() == "a1"  # renewed ahead
+    await until(lambda: manager._flying is None)
+    assert await manager.get_token() == "a2"
+    clock.advance(5)
+    assert await manager.get_token() == "token-3"
+    assert manager.fetches[2] is not None
+    assert manager.fetches[2].refresh_token == "r2-s3cr3t"
+    storage.method = None
+    await manager.close()
+
+
+class Failing(OneSlot):
+    """Saves nothing for as long as the test says so; its lock is a real one."""
+
+    failing = True
+
+    def save(self, token: str) -> None:
+        if self.failing:
+            raise OSError("disk full")
+        super().save(token)
+
+
+async def test_saving_again_waits_for_the_lock_of_another(clock: FakeClock) -> None:
+    """Who holds it may be about to store a newer token."""
+    storage = Failing()
+    manager = Fetching(clock, ROTATING, token_storage=storage)
+    await manager.get()
+    async with storage.lock():
+        storage.failing = False
+        await turns(50)
+        assert storage.line is None
+    await until(lambda: storage.line is not None)
+    await manager.close()
+
+
+async def test_a_save_that_ends_late_leaves_the_newer_token_to_be_saved(clock: FakeClock) -> None:
+    """A storage without a lock: what was rotated meanwhile could not be saved."""
+    late = asyncio.Event()
+
+    class Late:
+        line: str | None = None
+        saves = 0
+
+        async def save(self, token: str) -> None:
+            self.saves += 1
+            if self.saves in (1, 3):
+                raise OSError("disk full")
+            if self.saves == 2:
+                await late.wait()
+            self.line = token
+
+        def load(self) -> str | None:
+            return None
+
+        def clean(self) -> None:
+            pass
+
+    storage: Any = Late()
+    manager = Fetching(clock, ROTATING, ROTATED, token_storage=storage)
+    await manager.get()
+    await until(lambda: storage.saves == 2)
+    await manager.reset_token()
+    assert storage.saves == 3
+    late.set()
+    await until(lambda: storage.line is not None)
+    await manager.close()
+    assert json.loads(storage.line)["refresh_token"] == "r2-s3cr3t"

@@ -22,6 +22,8 @@ import aiohttp
 import pytest
 from fake_browser import FakeBrowser, connects, free_ports, post_answer, taken
 from fakes import FakeClock
+from managing import turns
+from storages import OneSlot
 
 import aioalf
 from aioalf import browser as browser_module
@@ -735,3 +737,132 @@ def test_importing_the_flow_imports_neither_a_server_nor_a_browser() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
     )
     assert done.stdout == "[]\n"
+
+
+async def test_a_denial_counts_for_the_same_request_only(
+    server: AuthorizationServer, browser: FakeBrowser, clock: FakeClock
+) -> None:
+    """Another scope, or another audience, is another question to the person; and a clock of its own
+    is another minute."""
+    server.deny = True
+    storage = TokenStorage()
+    others: list[dict[str, Any]] = [
+        {},
+        {"scope": "other"},
+        {"token_request_params": {"audience": "other"}},
+        {"authorization_endpoint": server.authorization_endpoint},
+        {"clock": FakeClock()},
+    ]
+    for number, options in enumerate(others, 1):
+        for _ in range(2):
+            settings = {"clock": clock, **options}
+            one = manager(server, open_browser=browser, token_storage=storage, **settings)
+            with pytest.raises(AuthorizationError):
+                await one.get_token()
+        assert len(browser.opened) == number
+
+
+async def test_a_denial_counts_as_one_failure(
+    server: AuthorizationServer, browser: FakeBrowser, clock: FakeClock
+) -> None:
+    """It is told by the flow and by the renewal: with another failure these are two, not three."""
+    server.deny = True
+    one = manager(server, open_browser=browser, token_storage=TokenStorage(), clock=clock)
+    with pytest.raises(AuthorizationError, match="access_denied"):
+        await one.get_token()
+    await browser.done()
+    clock.advance(61)
+    server.deny = False
+    port = one._port_range[0]
+    with taken(port), pytest.raises(TokenError, match=f"{port} to {port}"):
+        await one.get_token()
+    assert server.accepts(await one.get_token())
+
+
+async def test_a_denial_is_known_to_the_next_in_line_before_the_storage_is_unlocked(
+    server: AuthorizationServer, browser: FakeBrowser
+) -> None:
+    """However long the one who was refused takes to hear that its lock is given back."""
+
+    class Late(OneSlot):
+        @contextlib.asynccontextmanager
+        async def lock(self) -> AsyncIterator[None]:
+            async with super().lock():
+                yield
+            await turns(500)
+
+    server.deny = True
+    storage = Late()
+    waiting = [manager(server, open_browser=browser, token_storage=storage) for _ in range(3)]
+    results = await asyncio.gather(*(one.get_token() for one in waiting), return_exceptions=True)
+    assert {type(result) for result in results} == {AuthorizationError}
+    assert len(browser.opened) == 1
+
+
+async def test_a_storage_that_cannot_be_told_from_others_is_used_all_the_same(
+    server: AuthorizationServer, browser: FakeBrowser
+) -> None:
+    """One that compares by what it holds has no hash: each manager then remembers for itself."""
+
+    class Comparing(OneSlot):
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Comparing) and other.line == self.line
+
+    storage = Comparing()
+    token = await manager(server, open_browser=browser, token_storage=storage).get_token()
+    assert await manager(server, open_browser=browser, token_storage=storage).get_token() == token
+    assert len(browser.opened) == 1
+
+
+async def test_a_subclass_of_the_switch_s_manager_is_not_put_back_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody else has made it and put it there."""
+    handle = await use_implicit_flow(TokenStorage())
+
+    class Mine(handle.manager_class):  # type: ignore[name-defined, misc]
+        pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "token_manager_class", Mine)
+        handle.close()
+        assert Client.token_manager_class is Mine
+    handle.close()
+
+
+@pytest.mark.parametrize("name", ["redirect_uri", "response_mode", "response_type", "state"])
+def test_a_parameter_that_the_flow_sets_itself_is_refused(name: str) -> None:
+    """It would be in the address in place of the flow's own."""
+    with pytest.raises(ValueError, match=f"cannot hold {name}"):
+        OAuthImplictTokenManager("https://a.example", "x", token_request_params={name: "mine"})
+
+
+async def test_an_expiry_that_cannot_be_read_is_told_once(
+    server: AuthorizationServer, browser: FakeBrowser, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer is checked for the person, and read for the program."""
+    server.token_parameters = {"expires_in": "soon"}
+    await manager(server, open_browser=browser).get_token()
+    assert [r.message for r in caplog.records if "expires_in" in r.message][1:] == []
+    assert "expires_in that cannot be read" in caplog.text
+
+
+async def test_an_overridden_get_token_is_renewed_also_where_only_the_authorization_endpoint_is_known(
+    server: AuthorizationServer, browser: FakeBrowser
+) -> None:
+    """The person is asked again after a 401."""
+
+    class Old(OAuthImplictTokenManager):
+        async def get_token(self) -> str:
+            return await super().get_token()
+
+    one = Old(
+        client_id=server.client_id,
+        authorization_endpoint=server.authorization_endpoint,
+        port_range=free_ports(1),
+        open_browser=browser,
+    )
+    first = await one.get()
+    server.revoke_all()
+    assert server.accepts((await one.renew(first)).access_token)
+    assert len(browser.opened) == 2

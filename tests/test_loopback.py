@@ -352,21 +352,9 @@ async def test_an_error_in_the_query_is_raised_and_shown_escaped() -> None:
             text = await response.text()
         assert "&lt;b&gt;&amp; (server_error)" in text
         assert "<b>" not in text
-        assert 'data-kind="refused"' in text
+        assert '<main data-kind="refused"' in text
         with pytest.raises(AuthorizationError, match="server_error"):
             await one.receive(1)
-
-
-@pytest.mark.parametrize(
-    "query", ["error=access_denied", "error=x&state=wrong", "state=", "code=1"]
-)
-async def test_a_forged_error_in_the_query_changes_nothing(query: str) -> None:
-    """RFC 6749 section 10.12, on errors too."""
-    async with receiver() as one, aiohttp.ClientSession() as session:
-        async with session.get(f"{one.redirect_uri}/?{query}") as response:
-            assert 'data-kind="unknown"' in await response.text()
-        with pytest.raises(AuthorizationError, match="Nobody signed in"):
-            await one.receive(0.01)
 
 
 async def test_a_token_in_the_query_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
@@ -376,7 +364,7 @@ async def test_a_token_in_the_query_is_not_used(caplog: pytest.LogCaptureFixture
         query = {"access_token": TOKEN, "state": one.state}
         async with session.get(one.redirect_uri, params=query) as response:
             text = await response.text()
-        assert 'data-kind="refused"' in text
+        assert '<main data-kind="refused"' in text
         with pytest.raises(AuthorizationError, match="in the query") as caught:
             await one.receive(1)
     assert TOKEN not in text + str(caught.value) + caplog.text
@@ -386,7 +374,7 @@ async def test_a_query_is_received_where_it_was_asked_for() -> None:
     """RFC 6749 section 4.1.2: as the authorization code comes."""
     async with receiver(response_mode="query") as one, aiohttp.ClientSession() as session:
         async with session.get(f"{one.redirect_uri}/?state={one.state}&code=a%2Bb+c") as response:
-            assert 'data-kind="done"' in await response.text()
+            assert '<main data-kind="done"' in await response.text()
         assert await one.receive(1) == {"code": "a+b c"}
 
 
@@ -397,12 +385,12 @@ async def test_a_form_post_is_received_where_it_was_asked_for(origin: str | None
         headers = {} if origin is None else {"Origin": origin}
         form = {"access_token": TOKEN, "state": "wrong"}
         async with session.post(one.redirect_uri, data=form, headers=headers) as response:
-            assert 'data-kind="unknown"' in await response.text()
+            assert '<main data-kind="unknown"' in await response.text()
         async with session.post(one.redirect_uri, json=form, headers=headers) as response:
             assert response.status == 415
         form["state"] = one.state
         async with session.post(one.redirect_uri, data=form, headers=headers) as response:
-            assert 'data-kind="done"' in await response.text()
+            assert '<main data-kind="done"' in await response.text()
         assert await one.receive(1) == {"access_token": TOKEN}
 
 
@@ -601,3 +589,85 @@ def test_what_is_no_web_address_is_not_given_to_a_browser(endpoint: str) -> None
     """A browser may do more with an address than visit it."""
     with pytest.raises(TokenError, match="not an http or https URL"):
         authorization_url(endpoint, {})
+
+
+@pytest.mark.parametrize(
+    "query", ["error=access_denied", "error=x&state=wrong", "state=", "code=1", "access_token=1"]
+)
+async def test_a_forged_error_in_the_query_changes_nothing(query: str) -> None:
+    """RFC 6749 section 10.12, on errors too."""
+    async with receiver() as one, aiohttp.ClientSession() as session:
+        async with session.get(f"{one.redirect_uri}/?{query}") as response:
+            assert '<main data-kind="unknown"' in await response.text()
+        with pytest.raises(AuthorizationError, match="Nobody signed in"):
+            await one.receive(0.01)
+
+
+async def test_an_answer_that_cannot_be_used_is_told_with_its_reason() -> None:
+    """It is an error of the server's, and none that the person has caused."""
+    async with receiver() as one:
+        pairs = [["state", one.state], ["access_token", TOKEN], ["access_token", "other"]]
+        async with post_answer(one.redirect_uri, pairs) as response:
+            page = await response.json()
+        assert page["title"] == "The sign-in did not work."
+        assert "repeats a parameter" in page["detail"]
+        with pytest.raises(AuthorizationError, match="repeats"):
+            await one.receive(1)
+
+
+async def test_a_port_that_cannot_be_listened_on_is_given_back_on_both_addresses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Entering failed, and nobody will leave."""
+    loop = asyncio.get_running_loop()
+    create_server, made = loop.create_server, 0
+
+    async def one_only(*args: Any, **options: Any) -> Any:
+        nonlocal made
+        made += 1
+        if made > 1:
+            raise OSError("no more")
+        return await create_server(*args, **options)
+
+    monkeypatch.setattr(loop, "create_server", one_only)
+    one = receiver()
+    with pytest.raises(OSError, match="no more"):
+        await one.__aenter__()
+    assert made == 2
+    assert not await connects(one.port, "127.0.0.1")
+    assert not await connects(one.port, "::1")
+
+
+async def test_the_name_of_the_host_is_served_in_any_case() -> None:
+    """RFC 9110 section 4.2.3: host names are case-insensitive."""
+    async with receiver() as one:
+        assert await status(one.port, "GET / HTTP/1.1", f"Host: LocalHost:{one.port}") == 200
+
+
+async def test_an_error_parameter_that_is_empty_is_none() -> None:
+    """Some servers fill in every field of their template."""
+    async with receiver() as one:
+        pairs = [["state", one.state], ["access_token", TOKEN], ["error", ""]]
+        async with post_answer(one.redirect_uri, pairs) as response:
+            assert (await response.json())["title"] == "You are signed in."
+        assert (await one.receive(1))["access_token"] == TOKEN
+
+
+async def test_leaving_that_is_cancelled_cuts_off_what_is_still_connected() -> None:
+    """Half a request does not stay behind, nor does its connection."""
+    async with receiver() as one:
+        reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+        half = ("Content-Type: application/json", "Content-Length: 9", "", "")
+        head = (f"POST {CALLBACK_PATH} HTTP/1.1", f"Host: localhost:{one.port}")
+        writer.write("\r\n".join([*head, f"Origin: http://localhost:{one.port}", *half]).encode())
+        assert one._server is not None
+        while not one._server.requests_count:
+            await asyncio.sleep(0)
+        leaving = asyncio.create_task(one.__aexit__(None, None, None))
+        await asyncio.wait({leaving}, timeout=0.01)
+        leaving.cancel()
+        await asyncio.wait({leaving})
+        assert leaving.cancelled()
+        assert await asyncio.wait_for(reader.read(), 1) == b""
+        writer.close()
+        await writer.wait_closed()

@@ -17,6 +17,7 @@ import trustme
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
 from clients import arrived, bearer, manager_of
 from fakes import FakeClock
+from managing import until
 
 from aioalf import Client, OAuth2Middleware, TokenError, TokenHTTPError, TokenManager
 from aioalf.testing import AuthorizationServer
@@ -478,3 +479,43 @@ async def test_no_log_names_a_token(
     tokens = {header.removeprefix("Bearer ") for r in arrived(server) for header in bearer(r)}
     assert len(tokens) == 2
     assert not any(token in caplog.text for token in tokens)
+
+
+async def test_a_long_401_is_read_before_the_request_is_sent_again(
+    server: AuthorizationServer, manager: TokenManager
+) -> None:
+    """It holds a place in the pool until then, and there may be no other."""
+    server.rejection_body = b"x" * 2**20
+    middleware = OAuth2Middleware(manager, origins=server.url)
+    connector = aiohttp.TCPConnector(limit=1)
+    timeout = aiohttp.ClientTimeout(10)
+    async with ClientSession(
+        middlewares=(middleware,), connector=connector, timeout=timeout
+    ) as session:
+        await status_of(session, server.resource)
+        server.revoke_all()
+        assert await status_of(session, server.resource) == 200
+    assert len({request.peer_port for request in arrived(server)}) == 1
+
+
+async def test_a_token_renewed_behind_a_401_that_is_then_accepted_resets_the_back_off(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """The first request to carry it tells; a revocation after that is renewed at once."""
+
+    async def once() -> AsyncIterator[bytes]:
+        yield b"there only once"
+
+    server.time = clock.time
+    async with manager_of(server, clock=clock) as manager:
+        middleware = OAuth2Middleware(manager, origins=server.url)
+        async with ClientSession(middlewares=(middleware,)) as session:
+            assert await status_of(session, server.resource) == 200
+            server.revoke_all()
+            async with session.post(server.resource, data=once()) as response:
+                assert response.status == 401
+            await until(lambda: manager._flying is None)
+            assert await status_of(session, server.resource) == 200
+            server.revoke_all()
+            assert await status_of(session, server.resource) == 200
+            assert server.token_requests == 3

@@ -144,3 +144,9 @@ def test_a_hostile_error_of_a_mebibyte_is_read_quickly(filler: str) -> None:
     with pytest.raises(TokenHTTPError):
         read_token_response(400, FORM, body, secrets=["a" * 64 + "b", "\\" * 64])
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("secrets", [["inner", "aa-inner-zz"], ["aa-inner-zz", "inner"]])
+def test_a_secret_that_holds_another_is_taken_out_whole(secrets: list[str]) -> None:
+    """Whichever is named first: nothing of the longer one is left beside the shorter one."""
+    assert redact("[aa-inner-zz] [inner]", secrets) == "[***] [***]"

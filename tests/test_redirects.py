@@ -182,3 +182,40 @@ async def test_credentials_of_the_last_hop_are_the_caller_s_own_headers(
         await client.post(server.resource, headers={"X-Mine": "1"}, cookies={"c": "2"})
     for request in arrived(server):
         assert (request.headers["X-Mine"], request.headers["Cookie"]) == ("1", "c=2")
+
+
+async def test_a_json_post_that_was_answered_with_a_redirect_to_get_is_not_sent_to_its_target(
+    server: AuthorizationServer,
+) -> None:
+    """Neither the body nor the length that the caller gave for it."""
+    redirect_then_401(server, 303)
+    options: dict[str, Any] = {"json": {"a": 1}, "headers": {"Content-Length": "8"}}
+    async with client_of(server) as client:
+        async with client.post(server.resource, **options) as response:
+            assert response.status == 200
+    assert [len(request.body) for request in arrived(server)] == [8, 0, 0]
+    for request in arrived(server)[1:]:
+        assert request.headers.get("Content-Length", "0") == "0"
+        assert "Content-Type" not in request.headers
+
+
+async def test_the_history_tells_of_every_redirect_on_the_way(server: AuthorizationServer) -> None:
+    """Of those before the 401 and of those after it."""
+    redirect_then_401(server, 307)
+    server.resource_answer_next(302, {"Location": server.resource + "/further"})
+    async with client_of(server) as client, client.get(server.resource) as response:
+        assert response.status == 200
+        assert [hop.status for hop in response.history] == [307, 302]
+        assert [hop.url.path for hop in response.history] == ["/resource", "/resource/there"]
+
+
+async def test_a_redirect_with_credentials_of_its_own_goes_without_the_token(
+    server: AuthorizationServer, elsewhere: AuthorizationServer
+) -> None:
+    """What was rejected there is a password in the URL, and no token of ours."""
+    there = elsewhere.resource.replace("http://", "http://somebody:password@")
+    server.resource_answer_next(302, {"Location": there})
+    async with client_of(server) as client, client.get(server.resource) as response:
+        assert response.status == 401
+    assert [value.partition(" ")[0] for value in bearer(elsewhere.log[0])] == ["Basic"]
+    assert (server.token_requests, elsewhere.resource_requests) == (1, 1)

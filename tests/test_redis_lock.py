@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -17,7 +18,8 @@ from processes import holding
 from redis_server import running_redis
 
 from aioalf.clock import Clock
-from aioalf.redis_storage import RedisTokenStorage
+from aioalf.errors import TokenStorageError
+from aioalf.redis_storage import _ACQUIRE, RedisTokenStorage, _Lease
 
 
 @pytest.fixture(scope="session")
@@ -184,3 +186,95 @@ async def test_a_lock_that_cannot_be_released_is_told_and_no_error(
     assert record.levelno == logging.WARNING
     assert "could not be released (NoPermissionError)" in record.getMessage()
     await storage.close()
+
+
+async def test_a_lock_whose_answer_was_lost_is_had_when_it_is_asked_for_again(
+    storage: RedisTokenStorage,
+) -> None:
+    """The redis package repeats a command after a lost connection: the owner must not wait for itself."""
+    lease = _Lease(1.0, Clock())
+    assert await storage._hold(_ACQUIRE, "mine", lease)
+    assert await storage._hold(_ACQUIRE, "mine", lease)
+    assert not await storage._hold(_ACQUIRE, "another's", lease)
+    await storage._release("mine", None)
+
+
+async def test_a_lease_counts_from_before_the_lock_was_asked_for(
+    storage: RedisTokenStorage, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis may have begun it then: at the server it ends no sooner than here."""
+
+    async def slow(*arguments: object) -> int:
+        clock.advance(0.75)
+        return 1
+
+    monkeypatch.setattr(storage, "_eval", slow)
+    lease = _Lease(1.0, clock)
+    assert await storage._hold(_ACQUIRE, "mine", lease)
+    assert not lease.lost
+    clock.advance(0.25)
+    assert lease.lost
+
+
+async def test_a_lease_that_somebody_else_got_is_lost_before_its_time(
+    client: redis.asyncio.Redis, prefix: str, clock: FakeClock
+) -> None:
+    """The extension that is refused says so, at a third of it."""
+    storage = RedisTokenStorage(client, prefix=prefix, clock=clock)
+    await client.set(f"{prefix}default:lock", "somebody else")
+    lease = _Lease(10.0, clock)
+    lease.begin(lease.now())
+    before = clock.monotonic()
+    await storage._keep_extended("mine", lease)
+    assert lease.lost
+    assert clock.monotonic() - before < 4
+
+
+async def test_an_extension_that_fails_is_tried_again_soon(
+    storage: RedisTokenStorage, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And goes back to its pace once it has worked, until the lease has run out."""
+    answers: list[int | Exception] = [1, OSError("gone"), 1, *[OSError("gone")] * 20]
+
+    async def answer(*arguments: object) -> int:
+        if isinstance(said := answers.pop(0), Exception):
+            raise said
+        return said
+
+    monkeypatch.setattr(storage, "_eval", answer)
+    monkeypatch.setattr(storage, "_clock", clock)
+    lease = _Lease(1.0, clock)
+    lease.begin(lease.now())
+    await storage._keep_extended("mine", lease)
+    assert clock.sleeps[:6] == pytest.approx([1 / 3, 1 / 3, 0.1, 1 / 3, 0.1, 0.1])
+    assert lease.lost
+
+
+async def test_a_release_that_is_not_answered_ends_with_the_lease(
+    client: redis.asyncio.Redis,
+    prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whoever holds the lock goes on; it is free then in any case."""
+    storage = RedisTokenStorage(client, prefix=prefix, lease=0.05)
+
+    async def silent(*arguments: object) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async with storage.lock():
+        monkeypatch.setattr(storage, "_eval", silent)
+    assert "could not be released (TimeoutError)" in caplog.text
+    await storage.close()
+
+
+async def test_a_lock_that_was_not_had_is_told_as_that_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing was held: that it cannot be released either is no news."""
+    storage = RedisTokenStorage(f"unix://{tmp_path}/nobody")
+    with pytest.raises(TokenStorageError, match="cannot be used"):
+        async with storage.lock():
+            pass
+    await storage.close()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -259,3 +259,9 @@ def test_a_lease_lasts_some_time(lease: float) -> None:
     """Else the lock would be nobody's."""
     with pytest.raises(ValueError, match="positive"):
         RedisTokenStorage("redis://localhost", lease=lease)
+
+
+def test_a_lease_of_less_than_a_millisecond_is_refused() -> None:
+    """Redis counts in milliseconds, and none is no lease."""
+    with pytest.raises(ValueError, match="lease"):
+        RedisTokenStorage("redis://localhost", lease=0.0005)

@@ -182,3 +182,12 @@ async def test_a_renewal_behind_a_401_serves_the_next_call(clock: FakeClock) -> 
     manager.renew_behind(first)
     assert at_once(manager.get_token()) == "token-2"
     assert len(manager.fetches) == 2
+
+
+async def test_what_an_interactive_flow_gets_after_a_401_is_doubted(clock: FakeClock) -> None:
+    """Nobody is asked to sign in again at once where the API takes no token at all."""
+    manager = Interactive(clock)
+    manager.renew_behind(await manager.get())
+    second = await manager.get()
+    assert second.access_token == "token-2"
+    assert manager.cannot_renew(second)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import io
 import tempfile
@@ -13,10 +14,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.abc import AbstractStreamWriter
 from clients import arrived, client_of, status_of
+from managing import turns
 
 from aioalf import Client
-from aioalf.request_body import KeptBody, replayable
+from aioalf.request_body import KeptBody, _written, replayable
 from aioalf.testing import AuthorizationServer, ReceivedRequest
 
 # More than the sockets between client and server hold, so that an early 401 comes in mid-body.
@@ -340,3 +343,89 @@ async def test_a_body_that_is_kept_twice_can_be_sent_again() -> None:
 async def chunks() -> AsyncIterator[bytes]:
     """What can be read only once."""
     yield SMALL
+
+
+async def test_what_a_thread_reads_late_is_not_written_any_more() -> None:
+    """The wait for it goes on when it is cancelled, and nobody is told of an error in it."""
+    read, complaints = asyncio.Event(), list[Any]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    written: list[bytes] = []
+
+    class Writer:
+        async def write(self, chunk: bytes) -> None:
+            written.append(chunk)
+
+    class Reading(aiohttp.BytesPayload):
+        async def write_with_length(
+            self, writer: AbstractStreamWriter, content_length: int | None
+        ) -> None:
+            await writer.write(b"one")
+            await read.wait()
+            await writer.write(b"two")
+
+    writer: Any = Writer()
+    sending = asyncio.create_task(_written(Reading(b""), writer, None))
+    await turns(5)
+    sending.cancel()
+    await turns(5)
+    assert not sending.done()
+    read.set()
+    await asyncio.wait({sending})
+    assert sending.cancelled()
+    assert written == [b"one"]
+    del sending
+    gc.collect()
+    assert not complaints
+
+
+async def test_a_write_that_waits_for_the_network_is_given_up_at_once() -> None:
+    """Nothing reads meanwhile, and nothing can go missing."""
+
+    class Writer:
+        async def write(self, chunk: bytes) -> None:
+            await asyncio.get_running_loop().create_future()
+
+    class Writing(aiohttp.BytesPayload):
+        async def write_with_length(
+            self, writer: AbstractStreamWriter, content_length: int | None
+        ) -> None:
+            await writer.write(b"one")
+
+    writer: Any = Writer()
+    sending = asyncio.create_task(_written(Writing(b""), writer, None))
+    await turns(5)
+    sending.cancel()
+    await turns(5)
+    assert sending.cancelled()
+
+
+async def test_a_file_is_sent_with_the_headers_that_aiohttp_gives_it(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """Its name, for one, is in none of them."""
+    path = file_of(tmp_path, SMALL)
+    async with aiohttp.ClientSession() as bare, client_of(server) as client:
+        await bare.post(server.resource, data=path.open("rb"))
+        await client.post(server.resource, data=path.open("rb"))
+    one, two = ({*request.headers} for request in arrived(server))
+    assert two - one == {"Authorization"}
+    assert one - two == set()
+
+
+@pytest.mark.parametrize("status", [307, 308])
+async def test_a_body_that_is_there_only_once_meets_a_redirect_as_with_aiohttp(
+    status: int, server: AuthorizationServer
+) -> None:
+    """What has been sent cannot be sent to the target: the same outcome, from the same place."""
+    url = f"{server.redirect}?status={status}&to=/resource"
+    headers = {"Authorization": f"Bearer {server.issue()}"}
+    said: list[str] = []
+    client: Client
+    async with aiohttp.ClientSession() as bare, client_of(server) as client:
+        for session in (bare, client):
+            try:
+                async with session.post(url, data=chunks(), headers=headers) as response:
+                    said.append(f"{response.status} after {len(response.history)}")
+            except aiohttp.ClientError as error:
+                said.append(type(error).__name__)
+    assert said[0] == said[1]

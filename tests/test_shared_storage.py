@@ -362,3 +362,79 @@ async def test_something_with_the_three_methods_only_will_do(clock: FakeClock) -
     duck: Any = Duck()
     token = await Fetching(clock, token_storage=duck).get()
     assert await Fetching(clock, token_storage=duck).get() == token
+
+
+async def test_a_rejected_token_that_somebody_stores_again_is_not_taken_for_a_newer_one(
+    clock: FakeClock,
+) -> None:
+    """Where its life is unknown, nothing but the memory of the 401 speaks against it."""
+    storage = OneSlot()
+    storage.line = "bare"
+    manager = Fetching(clock, token_storage=storage)
+    bare = await manager.get()
+    assert (await manager.renew(bare)).access_token == "token-1"
+    storage.line = "bare"
+    clock.advance(3600)
+    assert await manager.get_token() == "token-2"
+
+
+async def test_a_token_renewed_behind_a_401_is_not_taken_from_the_storage_again(
+    clock: FakeClock,
+) -> None:
+    """It has been rejected, whoever stores it once more."""
+    storage = OneSlot()
+    storage.line = "bare"
+    manager = Fetching(clock, token_storage=storage)
+    manager.renew_behind(await manager.get())
+    await until(lambda: manager._flying is None)
+    storage.line = "bare"
+    clock.advance(3600)
+    assert await manager.get_token() == "token-2"
+
+
+async def test_what_is_replaced_is_told_to_the_flow_also_without_a_refresh_token(
+    clock: FakeClock,
+) -> None:
+    """As where no storage is shared: `previous` is the token that the manager has."""
+    manager = Fetching(clock, token_storage=OneSlot())
+    first = await manager.get()
+    await manager.renew(first)
+    assert manager.fetches == [None, first]
+
+
+async def test_a_token_that_gave_way_to_another_s_is_not_kept_for_later(clock: FakeClock) -> None:
+    """Its holder had lost the lease: the refresh token of the other one is the one that counts."""
+    storage = Leased()
+    storage.lease = Lease()
+    answer = {"access_token": "mine", "expires_in": 60, "refresh_token": "r-mine"}
+    manager = Fetching(clock, answer, token_storage=storage)
+    manager.gate = asyncio.Event()
+    waiting = asyncio.create_task(manager.get_token())
+    await until(lambda: len(manager.fetches) == 1)
+    storage.lease.lost = True
+    other = Token("other", 600, refresh_token="r-other", expires_at=clock.time() + 600)
+    storage.line = write_line(other, BINDING)
+    manager.gate.set()
+    assert await waiting == "other"
+    clock.advance(600)
+    await manager.get()
+    assert manager.fetches[1] is not None
+    assert manager.fetches[1].refresh_token == "r-other"
+    await manager.close()
+
+
+async def test_more_than_the_last_of_the_tokens_that_were_rejected_is_remembered(
+    clock: FakeClock,
+) -> None:
+    """A storage that goes back to an older one finds it still refused."""
+    storage = OneSlot()
+    manager = Fetching(clock, token_storage=storage)
+    storage.line = "bare-0"
+    token = await manager.get()
+    for number in range(1, 8):
+        storage.line = f"bare-{number}"
+        token = await manager.renew(token)
+        assert token.access_token == f"bare-{number}"
+        manager.accepted(token)
+    storage.line = "bare-0"
+    assert (await manager.renew(token)).access_token == "token-1"

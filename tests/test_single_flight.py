@@ -277,3 +277,12 @@ async def test_an_abandoned_flight_is_cancelled_with_its_last_joiner() -> None:
     await ended.wait()
     assert not flight.joinable
     await asyncio.wait([flight.task, *joiners])
+
+
+async def test_a_late_401_is_not_answered_with_a_token_that_has_expired(clock: FakeClock) -> None:
+    """Somebody has replaced the rejected one, and that is over by now."""
+    manager = Fetching(clock)
+    first = await manager.get()
+    await manager.reset_token()
+    clock.advance(3600)
+    assert (await manager.renew(first)).access_token == "token-3"

@@ -7,12 +7,15 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
-from managing import until
+from fakes import FakeClock
+from managing import Fetching, until
+from storages import OneSlot
 
 from aioalf.client import Client
 from aioalf.errors import TokenError
 from aioalf.implicit_manager import TokenStorage
 from aioalf.manager import TokenManager
+from aioalf.stored_token import binding_of, write_line
 from aioalf.testing import AuthorizationServer
 from aioalf.token import Token
 
@@ -425,3 +428,37 @@ async def test_a_token_set_by_hand_is_used(server: AuthorizationServer) -> None:
         assert server.token_requests == 0
         assert await status(client, server) == 200
         assert server.token_requests == 1
+
+
+async def test_an_overridden_reset_token_that_calls_its_base_takes_what_another_has_stored(
+    clock: FakeClock,
+) -> None:
+    """It was called because of a 401, not by somebody who wants a new token come what may."""
+
+    class Mine(Fetching):
+        async def reset_token(self) -> None:
+            await super().reset_token()
+
+    storage = OneSlot()
+    manager = Mine(clock, token_storage=storage)
+    first = await manager.get()
+    binding = binding_of("client_credentials", "https://login.example.com/token", "id", None, {})
+    other = Token("other", 7200, expires_at=clock.time() + 7200)
+    storage.line = write_line(other, binding)
+    assert (await manager.renew(first)).access_token == "other"
+    assert len(manager.fetches) == 1
+
+
+async def test_a_token_that_an_overridden_step_has_set_must_fit_into_a_header(
+    server: AuthorizationServer,
+) -> None:
+    """It is validated as one that this library has read itself."""
+
+    class Mine(TokenManager):
+        async def _update_token(self) -> None:
+            self._token = Token("two\nlines")
+
+    async with client_of(Mine, server) as client:
+        with pytest.raises(TokenError, match="character it must not"):
+            await status(client, server)
+    assert server.resource_requests == 0

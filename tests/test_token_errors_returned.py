@@ -206,3 +206,16 @@ async def test_after_the_third_failure_in_a_row_the_last_answer_is_given_at_once
         server.clear_next()
         clock.advance(1)
         assert (await client.get(server.resource)).status == 200
+
+
+async def test_the_error_response_shows_no_credentials_for_a_proxy(
+    server: AuthorizationServer,
+) -> None:
+    """They may be among the headers of ``http_options``."""
+    server.answer_next(400, {"Content-Type": "application/json"}, REFUSED)
+    headers = {"Proxy-Authorization": "Basic s3cr3t", "X-Mine": "1"}
+    async with client_of(server, http_options={"headers": headers}) as client:
+        async with client.get(server.resource) as response:
+            assert isinstance(response, TokenErrorResponse)
+            assert response.request_info.headers["X-Mine"] == "1"
+            assert "s3cr3t" not in str(response.request_info)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import logging
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
+from fakes import FakeClock
 
 from aioalf.errors import TokenStorageError
 from aioalf.file_storage import FileTokenStorage
+from aioalf.token_file import TokenFile, Unusable
 
 OURS = '{"format": "aio-alf tokens", "version": 1, "tokens": {"default": "a line"}}'
 
@@ -249,3 +254,73 @@ async def test_a_directory_that_anybody_may_write_to_is_refused(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
     tmp_path.chmod(0o1777)
     await storage.save("a line")
+
+
+async def test_another_trouble_is_told_as_well(
+    written: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not the one that was told before."""
+    storage = FileTokenStorage(written)
+    for content in ("foreign", OURS[:-10], OURS.replace(": 1,", ": 2,")):
+        written.write_text(content)
+        await storage.load()
+    said = warnings(caplog)
+    assert len(said) == 3
+    assert ("is not a token file" in said[0], "is damaged" in said[1]) == (True, True)
+    assert "another version" in said[2]
+
+
+async def test_a_directory_of_another_user_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner could put a file of theirs in place of ours."""
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(TokenStorageError, match="belongs to another user"):
+        await FileTokenStorage(tmp_path / "tokens.json").save("a line")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_save_that_fails_leaves_no_token_beside_the_file(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new file goes, and the old one stays as it is."""
+
+    def fail(*paths: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(TokenStorageError, match="Input/output error"):
+            await FileTokenStorage(written).save("new")
+    assert {path.name for path in written.parent.iterdir()} <= {
+        written.name,
+        f"{written.name}.lock",
+    }
+    assert written.read_text() == OURS
+
+
+async def test_a_save_whose_caller_has_gone_replaces_nothing(
+    written: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it was written already: nobody was told that it is saved."""
+    abandoned = threading.Event()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: abandoned.set())
+    await asyncio.to_thread(TokenFile(written, clock).update, "default", "late", abandoned)
+    assert abandoned.is_set()
+    assert written.read_text() == OURS
+    assert not list(written.parent.glob("*new*"))
+
+
+async def test_a_save_whose_caller_has_gone_does_not_wait_for_the_file(
+    written: Path, clock: FakeClock
+) -> None:
+    """Its thread is given back at once; the clock stands still here."""
+    abandoned = threading.Event()
+    abandoned.set()
+    file = TokenFile(written, clock)
+    with file.lock_file(), pytest.raises(Unusable, match="stays locked"):
+        await asyncio.to_thread(file.update, "default", "late", abandoned)
+    assert written.read_text() == OURS

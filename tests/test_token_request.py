@@ -13,6 +13,8 @@ import aiohttp
 import pytest
 from aiohttp import ClientSession, ClientTimeout, CookieJar, web
 from aiohttp.test_utils import TestServer
+from clients import scripted_server
+from fakes import FakeClock
 
 from aioalf import Client, NoClientAuth, TokenError, TokenManager
 from aioalf.testing import AuthorizationServer, ReceivedRequest
@@ -391,3 +393,33 @@ async def test_plain_http_on_loopback_is_not_warned_of(
     with pytest.raises(TokenError):
         await manager.get_token()
     assert not any("not https" in record.getMessage() for record in caplog.records)
+
+
+async def test_an_answer_that_is_cut_short_is_asked_for_again(clock: FakeClock) -> None:
+    """A passing failure, as a connection that could not be made is."""
+    requests = 0
+
+    async def handle(
+        head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        nonlocal requests
+        requests += 1
+        body = b'{"access_token": "t", "token_type": "Bearer"}'
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        writer.write(body[:9] if requests == 1 else body)
+        await writer.drain()
+        writer.close()
+
+    async with scripted_server(handle) as url:
+        manager = TokenManager(url, "id", "secret", token_retries=1, clock=clock)
+        assert await manager.get_token() == "t"
+    assert requests == 2
+    assert len(clock.sleeps) == 1
+
+
+async def test_a_long_address_of_a_redirect_is_shown_in_part(server: AuthorizationServer) -> None:
+    """An error is one line of a log."""
+    server.answer_next(302, {"Location": "https://example.com/" + "x" * 5000})
+    with pytest.raises(TokenError, match=r"points to https://example\.com/x+:") as caught:
+        await manager_of(server).get_token()
+    assert len(str(caught.value)) < 700

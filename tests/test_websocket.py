@@ -7,9 +7,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from clients import arrived, bearer, client_of
+from clients import arrived, bearer, client_of, manager_of
+from fakes import FakeClock
 
-from aioalf import TokenHTTPError
+from aioalf import Client, TokenHTTPError
 from aioalf.testing import AuthorizationServer
 
 
@@ -141,3 +142,29 @@ async def test_auth_is_refused(server: AuthorizationServer) -> None:
         with pytest.raises(ValueError, match="Leave auth= out"):
             await client.ws_connect(server.websocket, auth=auth)
     assert server.token_requests == 0
+
+
+async def test_a_401_while_new_tokens_are_rejected_is_handed_on_at_once(
+    server: AuthorizationServer,
+) -> None:
+    """aiohttp's error, as at the first time, and no token request."""
+    server.resource_answer_next(401, times=3)
+    async with client_of(server) as client:
+        for _ in range(2):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+                await client.ws_connect(server.websocket)
+            assert caught.value.status == 401
+    assert (server.token_requests, server.resource_requests) == (2, 3)
+
+
+async def test_a_handshake_that_was_accepted_resets_the_back_off(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """A later revocation is renewed at once, as often as it comes."""
+    server.time = clock.time
+    async with manager_of(server, clock=clock) as manager, Client(token_manager=manager) as client:
+        for number in range(1, 5):
+            async with client.ws_connect(server.websocket) as websocket:
+                await websocket.close()
+            assert server.token_requests == number
+            server.revoke_all()
