@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
+from typing import Literal
 
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
 from aiohttp.payload import Payload
@@ -69,14 +70,14 @@ class OAuth2Middleware:
             return without_token(handler(request))
         if body := request.body:  # b"" where there is none
             return self._with_body(request, handler, body)
-        return self._authorized(request, handler)
+        return self._authorized(request, handler, b"")
 
     async def _with_body(
         self, request: ClientRequest, handler: ClientHandlerType, body: Payload
     ) -> ClientResponse:
         request._body = kept = KeptBody(body)
         try:
-            return await self._authorized(request, handler)
+            return await self._authorized(request, handler, kept)
         finally:
             if request._body is kept:
                 request._body = body  # aiohttp closes it in its own time
@@ -84,14 +85,14 @@ class OAuth2Middleware:
                 await kept.finish()
 
     async def _authorized(
-        self, request: ClientRequest, handler: ClientHandlerType
+        self, request: ClientRequest, handler: ClientHandlerType, body: Payload | Literal[b""]
     ) -> ClientResponse:
         manager = self._token_manager
         present = manager.present()
         token = present or await manager.get()
         if token is not self._token:
             self._token, self._value = token, f"Bearer {token.access_token}"
-        headers, chunked, body = request.headers.copy(), request.chunked, request.body
+        headers, chunked = request.headers.copy(), request.chunked
         request.headers[hdrs.AUTHORIZATION] = self._value
         response = await handler(request)
         if response.status != UNAUTHORIZED:

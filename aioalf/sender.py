@@ -39,8 +39,8 @@ AUTH_REFUSED = (
 )
 
 
-# The one that is there, unless a subclass or a test has put another in its place.
-_REQUEST = ClientSession.request
+# What is there, unless a subclass, a tracer or a test has put something else in its place.
+_REQUEST, _SENDING = ClientSession.request, ClientSession._request
 
 
 class Sender:
@@ -70,7 +70,7 @@ class Sender:
         self._source = session
         self._session: ClientSession | None = None
         self._raise_for_status: Any = False  # what it does, where a request does not say
-        self._usual = False  # whether its `request` is aiohttp's own
+        self._usual = False  # whether its `request` is aiohttp's own, and what is in it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._origins: frozenset[Origin] | None = None
         if origins is not None:  # an empty list is a mistake, and not "any origin"
@@ -96,7 +96,10 @@ class Sender:
             source = self._source
             self._session = source.get() if isinstance(source, OwnedSession) else source
             self._raise_for_status = self._session.raise_for_status
-            self._usual = getattr(self._session.request, "__func__", None) is _REQUEST
+            self._usual = (
+                getattr(self._session.request, "__func__", None) is _REQUEST
+                and getattr(self._session._request, "__func__", None) is _SENDING
+            )
         return self._session
 
     def stop(self) -> None:
@@ -119,7 +122,9 @@ class Sender:
             session = self.opened()
         # Inside session.request is a coroutine, which it puts into an ``async with``. `Client` has one
         # round all this already; a second costs as much as all the rest here.
-        usual = self._usual and ClientSession.request is _REQUEST
+        usual = (
+            self._usual and ClientSession.request is _REQUEST and ClientSession._request is _SENDING
+        )
         request = session._request if usual else session.request
         if self._origins is not None and not self._may_have_token(url):
             return await without_token(request(method, url, **options))
@@ -130,9 +135,9 @@ class Sender:
         try:
             present = manager.present()
             token = present or await manager.get()
-            if token is self._token and not options:
+            if usual and not options and token is self._token:
                 # Most requests come here; a keyword is passed more quickly than a dict of one.
-                sent = self._bearer.copy()
+                sent = self._bearer  # aiohttp copies it
                 response = await request(method, url, headers=sent)
             else:
                 sent = options["headers"] = self._headers(options.get("headers"), token)
@@ -240,7 +245,7 @@ class Sender:
         if token is not self._token:
             self._token = token
             self._bearer = CIMultiDict({hdrs.AUTHORIZATION: f"Bearer {token.access_token}"})
-        # Always a copy: aiohttp makes its own, but what is put round aiohttp may add to what it is given.
+        # Always a copy: what is put round aiohttp may add to what it is given.
         copy: CIMultiDict[str] = CIMultiDict(headers or ())
         copy[hdrs.AUTHORIZATION] = self._bearer[hdrs.AUTHORIZATION]
         return copy
