@@ -113,6 +113,8 @@ class Renewal(TokenCache):
 
     def cannot_renew(self, rejected: Token) -> bool:
         """Whether `renew` would fail at once now; a 401 is then better handed on as it is."""
+        if self._closed:
+            return True
         held = self._held
         if held is not None and held.token is not rejected and held.usable():
             return False

@@ -71,6 +71,7 @@ class Sender:
         self._session: ClientSession | None = None
         self._raise_for_status: Any = False  # what it does, where a request does not say
         self._usual = False  # whether its `request` is aiohttp's own, and what is in it
+        self._plain = False  # that, and whether it raises for no status by itself
         self._loop: asyncio.AbstractEventLoop | None = None
         self._origins: frozenset[Origin] | None = None
         if origins is not None:  # an empty list is a mistake, and not "any origin"
@@ -100,6 +101,7 @@ class Sender:
                 getattr(self._session.request, "__func__", None) is _REQUEST
                 and getattr(self._session._request, "__func__", None) is _SENDING
             )
+            self._plain = self._usual and not self._raise_for_status
         return self._session
 
     def stop(self) -> None:
@@ -118,6 +120,31 @@ class Sender:
         :param options: the keywords of ``ClientSession.request``; changed here.
         """
         session = self._session
+        if session is not None and self._loop is get_running_loop() and not options and self._plain:
+            # Most requests come here: a token, and nothing else to look at. What stands here is felt.
+            token, sent = self._token_manager.present(), self._bearer
+            if (
+                token is self._token is not None
+                and ClientSession._request is _SENDING
+                and ClientSession.request is _REQUEST
+                and (self._origins is None or self._may_have_token(url))
+            ):
+                response = await session._request(method, url, headers=sent)  # it copies them
+                if response.status != UNAUTHORIZED or self.closed:
+                    return response
+                return await self._send(method, url, {"headers": sent}, token, response)
+        return await self._send(method, url, options)
+
+    async def _send(
+        self,
+        method: str,
+        url: str | URL,
+        options: dict[str, Any],
+        token: Token | None = None,
+        refused: ClientResponse | None = None,
+    ) -> ClientResponse:
+        """Send any request; or go on with one that was answered 401, with that token."""
+        session = self._session
         if session is None or self._loop is not get_running_loop():
             session = self.opened()
         # Inside session.request is a coroutine, which it puts into an ``async with``. `Client` has one
@@ -133,20 +160,17 @@ class Sender:
             raise_for_status, body = self._taken_over(options)
         manager = self._token_manager
         try:
-            present = manager.present()
-            token = present or await manager.get()
-            if usual and not options and token is self._token:
-                # Most requests come here; a keyword is passed more quickly than a dict of one.
-                sent = self._bearer  # aiohttp copies it
-                response = await request(method, url, headers=sent)
-            else:
-                sent = options["headers"] = self._headers(options.get("headers"), token)
+            if refused is None or token is None:
+                present = manager.present()
+                token = present or await manager.get()
+                options["headers"] = self._headers(options.get("headers"), token)
                 response = await request(method, url, **options)
-            if response.status == UNAUTHORIZED:
-                options["headers"] = sent
+                if present is None and response.status != UNAUTHORIZED:
+                    manager.accepted(token)
+            else:
+                response = refused
+            if response.status == UNAUTHORIZED and not self.closed:
                 response = await self._after_401(response, token, request, method, url, options)
-            elif present is None:
-                manager.accepted(token)
         except TokenHTTPError as error:
             if error.response is None or self._raise_token_errors or raise_for_status:
                 raise

@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 from aiohttp import ClientSession
 from aiohttp.abc import AbstractStreamWriter
-from clients import arrived, client_of, manager_of, status_of
+from clients import arrived, client_of, manager_of, scripted_server, status_of
 
-from aioalf import Client
+from aioalf import Client, OAuth2Middleware
 from aioalf.testing import AuthorizationServer
 
 SMALL = bytes(range(256)) * 40
@@ -142,6 +142,42 @@ async def test_a_kept_401_is_returned_after_the_manager_was_closed(
             await manager.close()
 
         async with client.post(server.resource, data=body()) as response:
+            assert response.status == 401
+
+
+@pytest.mark.parametrize("closed", ["client", "manager"])
+@pytest.mark.parametrize("by", ["client", "middleware"])
+async def test_a_401_that_arrives_after_a_close_is_returned(
+    by: str, closed: str, server: AuthorizationServer
+) -> None:
+    """There is nobody left to renew; the pool of one is free once the answer is read."""
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def refuse(_: bytes, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        arrived.set()
+        await go.wait()
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
+
+    connector = aiohttp.TCPConnector(limit=1)
+    async with (
+        scripted_server(refuse) as url,
+        manager_of(server) as manager,
+        ClientSession(connector=connector) as session,
+    ):
+        client = Client(token_manager=manager, session=session)
+        await manager.get()
+        middlewares = (OAuth2Middleware(manager, origins=url),)
+        if by == "client":
+            asking = asyncio.ensure_future(client.get(url))
+        else:
+            asking = asyncio.ensure_future(session.get(url, middlewares=middlewares))
+        await arrived.wait()
+        await (client if closed == "client" else manager).close()
+        go.set()
+        async with await asking as response:
+            assert response.status == 401
+            assert await response.text() == "no"
+        async with session.get(url) as response:
             assert response.status == 401
 
 
