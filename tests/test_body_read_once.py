@@ -147,14 +147,19 @@ async def test_a_kept_401_is_returned_after_the_manager_was_closed(
 
 @pytest.mark.parametrize("closed", ["client", "manager"])
 @pytest.mark.parametrize("by", ["client", "middleware"])
+@pytest.mark.parametrize("warm", [True, False])
 async def test_a_401_that_arrives_after_a_close_is_returned(
-    by: str, closed: str, server: AuthorizationServer
+    warm: bool, by: str, closed: str, server: AuthorizationServer
 ) -> None:
     """There is nobody left to renew; the pool of one is free once the answer is read."""
-    arrived, go = asyncio.Event(), asyncio.Event()
+    heads: list[bytes] = []
+    go = asyncio.Event()
 
-    async def refuse(_: bytes, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        arrived.set()
+    async def refuse(head: bytes, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(head)
+        if warm and len(heads) == 1:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            return
         await go.wait()
         writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
 
@@ -167,16 +172,23 @@ async def test_a_401_that_arrives_after_a_close_is_returned(
         client = Client(token_manager=manager, session=session)
         await manager.get()
         middlewares = (OAuth2Middleware(manager, origins=url),)
-        if by == "client":
-            asking = asyncio.ensure_future(client.get(url))
-        else:
-            asking = asyncio.ensure_future(session.get(url, middlewares=middlewares))
-        await arrived.wait()
-        await (client if closed == "client" else manager).close()
+
+        async def get() -> aiohttp.ClientResponse:
+            if by == "client":
+                return await client.get(url)
+            return await session.get(url, middlewares=middlewares)
+
+        if warm:
+            await get()
+        asking = asyncio.create_task(get())
+        while len(heads) < 1 + warm:
+            await asyncio.sleep(0)
+        await (client if closed == "client" and by == "client" else manager).close()
         go.set()
         async with await asking as response:
             assert response.status == 401
             assert await response.text() == "no"
+        assert len(heads) == 1 + warm
         async with session.get(url) as response:
             assert response.status == 401
 
