@@ -39,7 +39,8 @@ class Settings:
         (10, 500, 24),
         (100, 1000, 24),
         (1000, 2000, 8),
-        (10_000, 10_000, 5),
+        # Many pairs: a block has one full garbage collection or two, as it happens, and each is felt.
+        (10_000, 10_000, 8),
     )
     load_seconds: float = 10.0
     load_tasks: int = 50

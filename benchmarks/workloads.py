@@ -262,8 +262,6 @@ async def _block(running: Running, requests: int, tasks: int) -> tuple[float, fl
             if status != 200:
                 raise RuntimeError(f"answered {status}")
 
-    if tasks > 1:
-        gc.collect()  # or one block would collect what the other has left behind
     cpu, wall = process_time(), perf_counter()
     if tasks == 1:
         await several(requests)
