@@ -298,6 +298,8 @@ async def test_a_request_cancelled_while_a_thread_reads_its_file_is_not_sent_aga
         disk.go.set()
         with pytest.raises(asyncio.CancelledError):
             await posting
+        while any("write" in repr(task.get_coro()) for task in asyncio.all_tasks()):
+            await asyncio.sleep(0)  # until the thread has read
     assert server.resource_requests == 2
 
 
