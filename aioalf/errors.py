@@ -20,7 +20,14 @@ from aiohttp import ClientError
 if TYPE_CHECKING:
     from .token_request import TokenErrorResponse
 
-__all__ = ("AuthorizationError", "TokenError", "TokenHTTPError", "TokenStorageError", "copied")
+__all__ = (
+    "OWN",
+    "AuthorizationError",
+    "TokenError",
+    "TokenHTTPError",
+    "TokenStorageError",
+    "copied",
+)
 
 
 _SHOWN = 500  # characters of the answer in a message
@@ -115,10 +122,17 @@ class TokenStorageError(TokenError):
     """A token storage cannot do its work; the message says what is missing and the remedy."""
 
 
+#: The classes above, which can be copied; a subclass of somebody else's may hold what cannot.
+OWN = frozenset({TokenError, TokenHTTPError, AuthorizationError, TokenStorageError})
+
+
 def copied(error: TokenError) -> TokenError:
     """The same error for somebody else: one object would gather the traceback and context of all."""
     # Not copy.copy(): it calls the class, and somebody's own may take other arguments.
-    again = error.__class__.__new__(error.__class__)
-    again.args = error.args
-    again.__dict__.update(error.__dict__)
+    try:
+        again = error.__class__.__new__(error.__class__)
+        again.args = error.args
+        again.__dict__.update(error.__dict__)
+    except Exception:  # somebody's own may also refuse this
+        return TokenError(str(error))
     return again

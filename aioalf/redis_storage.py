@@ -285,20 +285,22 @@ def _opener(url: str) -> Callable[[], Redis]:
     except ValueError:
         # Without the cause, and the URL: they may hold a password.
         raise ValueError("Not a Redis URL (redis://, rediss:// or unix://)") from None
+    if "#" in url:  # what stands before it would be taken for the host, and be shown
+        raise ValueError("Not a Redis URL: a '#' in the password is written %23")
     return lambda: Redis.from_url(url)
 
 
 @contextmanager
 def _explained(what: str) -> Iterator[None]:
-    from redis import RedisError, ResponseError
+    from redis import AuthenticationError, InvalidResponse, RedisError, ResponseError
 
     try:
         yield
-    except ResponseError as error:
+    except (ResponseError, AuthenticationError, InvalidResponse) as error:
         # Without the cause: a server may repeat the command, and with it the token or a password.
         text = f"Redis refused to {what} a token ({type(error).__name__})"
         raise TokenStorageError(text) from None
     except (RedisError, OSError) as error:
-        # These name the server and what is wrong with it, and repeat nothing of what was sent to it.
+        # These are the package's own words: they name the server, and what is wrong with the connection.
         text = f"Redis cannot be used ({type(error).__name__}: {str(error)[:200]})"
         raise TokenStorageError(text) from error

@@ -65,7 +65,7 @@ def _spent(body: Payload) -> bool:
         return any(_spent(part) for part, _, _ in body)
     if isinstance(body, IOBasePayload):
         file: Any = body._value
-        return file.closed or not _can_seek(file)
+        return getattr(file, "closed", False) or not _can_seek(file)
     return False
 
 

@@ -39,8 +39,8 @@ AUTH_REFUSED = (
 )
 
 
-# What is there, unless a subclass, a tracer or a test has put something else in its place.
-_REQUEST, _SENDING = ClientSession.request, ClientSession._request
+# What is there, unless a subclass or a test has put something else in its place.
+_REQUEST = ClientSession.request
 
 
 class Sender:
@@ -70,7 +70,7 @@ class Sender:
         self._source = session
         self._session: ClientSession | None = None
         self._raise_for_status: Any = False  # what it does, where a request does not say
-        self._usual = False  # whether its `request` is aiohttp's own, and what is in it
+        self._usual = False  # whether its `request` is aiohttp's own
         self._plain = False  # that, and whether it raises for no status by itself
         self._loop: asyncio.AbstractEventLoop | None = None
         self._origins: frozenset[Origin] | None = None
@@ -97,10 +97,7 @@ class Sender:
             source = self._source
             self._session = source.get() if isinstance(source, OwnedSession) else source
             self._raise_for_status = self._session.raise_for_status
-            self._usual = (
-                getattr(self._session.request, "__func__", None) is _REQUEST
-                and getattr(self._session._request, "__func__", None) is _SENDING
-            )
+            self._usual = getattr(self._session.request, "__func__", None) is _REQUEST
             self._plain = self._usual and not self._raise_for_status
         return self._session
 
@@ -122,14 +119,14 @@ class Sender:
         session = self._session
         if session is not None and self._loop is get_running_loop() and not options and self._plain:
             # Most requests come here: a token, and nothing else to look at. What stands here is felt.
-            token, sent = self._token_manager.present(), self._bearer
+            token = self._token_manager.present()
             if (
                 token is self._token is not None
-                and ClientSession._request is _SENDING
                 and ClientSession.request is _REQUEST
                 and (self._origins is None or self._may_have_token(url))
             ):
-                response = await session._request(method, url, headers=sent)  # it copies them
+                sent = self._bearer.copy()  # what is put round aiohttp may add to it
+                response = await session._request(method, url, headers=sent)
                 if response.status != UNAUTHORIZED or self.closed:
                     return response
                 return await self._send(method, url, {"headers": sent}, token, response)
@@ -149,9 +146,7 @@ class Sender:
             session = self.opened()
         # Inside session.request is a coroutine, which it puts into an ``async with``. `Client` has one
         # round all this already; a second costs as much as all the rest here.
-        usual = (
-            self._usual and ClientSession.request is _REQUEST and ClientSession._request is _SENDING
-        )
+        usual = self._usual and ClientSession.request is _REQUEST
         request = session._request if usual else session.request
         if self._origins is not None and not self._may_have_token(url):
             return await without_token(request(method, url, **options))
@@ -219,6 +214,7 @@ class Sender:
             return response
         await drain(response)
         token = await manager.renew(token)
+        self.opened()  # for it may have been closed meanwhile
         options["headers"] = self._headers(sent, token)
         options.pop("upload_tracker", None)  # aiohttp takes one for a single request only
         hops = response.history

@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
-from .errors import TokenError, copied
+from .errors import OWN, TokenError, copied
 
 __all__ = ("Flight",)
 
@@ -97,7 +97,7 @@ class Flight(Generic[T]):
 
 def _own(error: BaseException) -> BaseException:
     """The error for one of those who wait; what is not ours may not let itself be copied."""
-    if not isinstance(error, TokenError):
+    if not isinstance(error, TokenError) or type(error) not in OWN:
         return error
     own = copied(error).with_traceback(error.__traceback__)
     own.__cause__, own.__context__ = error.__cause__, error.__context__

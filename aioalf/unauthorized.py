@@ -106,6 +106,8 @@ async def drain(response: ClientResponse) -> None:
             raise
         finally:
             reading.cancel()
+            # Both are in the timer of the request, which would take the one for the other.
+            await asyncio.wait({reading})
     # A body that is still being sent, or that waits for a 100, is cut off here: over the same connection
     # the server would take the next request for the rest of it.
     if response.content.is_eof() and response._writer is None:

@@ -191,7 +191,15 @@ def shown(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
-@pytest.mark.parametrize("url", [f"http://:{SECRET}@host", f"redis://x:{SECRET}@host:no{SECRET}"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://:{SECRET}@host",
+        f"redis://x:{SECRET}@host:no{SECRET}",
+        f"redis://{SECRET}#more@host",
+        f"redis://x:2024#{SECRET}@host",
+    ],
+)
 def test_what_is_no_url_is_refused_without_repeating_it(url: str) -> None:
     """It may hold a password."""
     with pytest.raises(ValueError, match="Not a Redis URL") as caught:
@@ -211,6 +219,29 @@ async def test_no_password_and_no_token_is_shown(
     assert SECRET not in shown(caught.value)
     assert SECRET not in caplog.text
     await storage.close()
+
+
+@pytest.mark.parametrize(
+    "answer", ["-ERR AUTH x {}", "-WRONGPASS x {}", "-NOAUTH {}", "502 unknown command: AUTH x {}"]
+)
+async def test_what_a_server_says_of_a_password_is_not_shown(
+    answer: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that repeats it, or is no Redis at all."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):
+            writer.write(f"{answer.format(SECRET)}\r\n".encode())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1")
+    port = server.sockets[0].getsockname()[1]
+    async with RedisTokenStorage(f"redis://x:{SECRET}@127.0.0.1:{port}") as storage:
+        with pytest.raises(TokenStorageError, match="refused to load a token") as caught:
+            await storage.load()
+    server.close()
+    assert SECRET not in shown(caught.value)
+    assert SECRET not in caplog.text
 
 
 async def test_a_command_that_is_refused_is_an_error_that_shows_no_token(

@@ -429,3 +429,27 @@ async def test_a_body_that_is_there_only_once_meets_a_redirect_as_with_aiohttp(
             except aiohttp.ClientError as error:
                 said.append(type(error).__name__)
     assert said[0] == said[1]
+
+
+class Bare:
+    """As little of a file as aiohttp reads a payload from."""
+
+    def __init__(self, content: bytes) -> None:
+        self._left = [content]
+
+    def read(self, _: int = -1) -> bytes:
+        return self._left.pop() if self._left else b""
+
+    def close(self) -> None:
+        pass
+
+
+async def test_a_file_that_knows_neither_closed_nor_seekable_is_sent_once(
+    server: AuthorizationServer,
+) -> None:
+    """As aiohttp sends it."""
+    body: Any = Bare(b"hello")
+    async with client_of(server) as client:
+        payload = aiohttp.payload.IOBasePayload(body)
+        async with client.post(server.resource, data=payload) as response:
+            assert (await response.json())["body"] == "hello"

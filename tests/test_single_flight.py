@@ -133,6 +133,30 @@ async def test_each_who_waits_gets_a_failure_of_its_own(clock: FakeClock) -> Non
     assert all(error.__cause__ is cause for error in errors)
 
 
+class Stubborn(TokenError):
+    """An error that does not let itself be copied."""
+
+    __slots__ = ("code",)
+
+    def __new__(cls, code: int) -> Stubborn:
+        return super().__new__(cls, code)
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"code {code}")
+        self.code = code
+
+
+async def test_an_error_of_somebody_else_s_class_is_handed_on_as_it_is(clock: FakeClock) -> None:
+    """It may hold what cannot be copied. While it backs off, its words are all there is."""
+    manager = Fetching(clock, *[Stubborn(7)] * 3)
+    for _ in range(3):
+        for error in await asyncio.gather(manager.get(), manager.get(), return_exceptions=True):
+            assert isinstance(error, Stubborn)
+            assert error.code == 7
+    with pytest.raises(TokenError, match=r"code 7.*not before"):
+        await manager.get()
+
+
 async def test_a_failure_that_nobody_waited_for_complains_of_nothing(clock: FakeClock) -> None:
     """No exception that "was never retrieved"; warnings are errors here."""
     complaints: list[Any] = []

@@ -8,10 +8,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from clients import arrived, bearer, client_of, scripted_server, status_of
+from clients import arrived, bearer, client_of, manager_of, scripted_server, status_of
 from fakes import FakeClock
 
-from aioalf import TokenError, unauthorized
+from aioalf import OAuth2Middleware, TokenError, unauthorized
 from aioalf.testing import AuthorizationServer
 
 
@@ -63,6 +63,25 @@ async def test_a_401_of_one_mebibyte_is_still_drained(server: AuthorizationServe
         server.revoke_all()
         assert await status_of(client, server.resource) == 200
     assert len({request.peer_port for request in arrived(server)}) == 1
+
+
+async def test_a_timeout_that_runs_out_while_a_401_is_drained_is_a_timeout(
+    server: AuthorizationServer,
+) -> None:
+    """And no cancellation, which nobody asked for. (For a client each sending has a timeout of its own.)"""
+
+    async def handle(_: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 1000\r\n\r\nxx")
+        await reader.read()
+
+    timeout = aiohttp.ClientTimeout(total=0.05)
+    async with scripted_server(handle) as url, manager_of(server) as manager:
+        middlewares = (OAuth2Middleware(manager, origins=url),)
+        async with aiohttp.ClientSession(middlewares=middlewares, timeout=timeout) as session:
+            for _ in range(6):
+                await manager.reset_token()
+                with pytest.raises(asyncio.TimeoutError):
+                    await session.get(url)
 
 
 @pytest.mark.parametrize("end", ["never sent", "never comes"])
