@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from yarl import URL
 
 from .errors import TokenError
 
-__all__ = ("checked_url", "shown_url")
+__all__ = ("checked_url", "sent_in_clear", "shown_url")
 
 
 def checked_url(url: str | URL) -> URL:
@@ -39,3 +41,14 @@ def shown_url(url: str | URL) -> str:
         return str(URL(url).with_user(None).with_query(None).with_fragment(None))
     except (TypeError, ValueError):
         return "(not an absolute URL)"
+
+
+def sent_in_clear(url: URL) -> bool:
+    """Whether what is sent to a URL can be read on its way: it is http, and leaves this machine."""
+    host = url.host or ""
+    if url.scheme != "http" or host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True

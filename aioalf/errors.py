@@ -20,15 +20,7 @@ from aiohttp import ClientError
 if TYPE_CHECKING:
     from .token_request import TokenErrorResponse
 
-__all__ = (
-    "OWN",
-    "AuthorizationError",
-    "TokenError",
-    "TokenHTTPError",
-    "TokenStorageError",
-    "copied",
-)
-
+__all__ = ("AuthorizationError", "TokenError", "TokenHTTPError", "TokenStorageError")
 
 _SHOWN = 500  # characters of the answer in a message
 
@@ -122,7 +114,8 @@ class TokenStorageError(TokenError):
     """A token storage cannot do its work; the message says what is missing and the remedy."""
 
 
-#: The classes above, which can be copied; a subclass of somebody else's may hold what cannot.
+# For this library itself. The classes above can be copied; a subclass of somebody else's may hold what
+# cannot.
 OWN = frozenset({TokenError, TokenHTTPError, AuthorizationError, TokenStorageError})
 
 

@@ -7,7 +7,6 @@ another way: it overrides `fetch_token`. How a token is kept and renewed is in `
 from __future__ import annotations
 
 import inspect
-import ipaddress
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from yarl import URL
 from . import token_endpoint as protocol
 from .client_auth import ClientAuth, ClientSecretBasic
 from .clock import Clock
-from .endpoint_url import checked_url, shown_url
+from .endpoint_url import checked_url, sent_in_clear, shown_url
 from .errors import TokenError, TokenHTTPError
 from .renewal import Renewal
 from .token import Token
@@ -266,14 +265,7 @@ class TokenManager(Renewal):
         return secret or ""
 
     def _warn_of_plain_http(self, url: URL) -> None:
-        if self._warned or url.scheme != "http":
-            return
-        host = url.host or ""
-        try:
-            loopback = ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            loopback = host == "localhost" or host.endswith(".localhost")
-        if not loopback:
+        if not self._warned and sent_in_clear(url):
             self._warned = True
             logger.warning(
                 "The token endpoint %s is not https: the client's secret and its tokens can be read on the"

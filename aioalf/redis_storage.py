@@ -17,8 +17,6 @@ from .errors import TokenStorageError
 from .storage import Lease, TokenStorage, useful_until
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from redis.asyncio import Redis
 
 __all__ = ("RedisTokenStorage",)
@@ -148,12 +146,7 @@ class RedisTokenStorage(TokenStorage):
     async def __aenter__(self) -> RedisTokenStorage:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
     @property

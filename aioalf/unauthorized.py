@@ -28,8 +28,8 @@ UNAUTHORIZED = 401
 _DRAIN_LIMIT = 2**20  # bytes
 _DRAIN_TIME = 1.0  # seconds
 
-#: Scheme, host and port; yarl writes the host in lower case and its default for a port not given.
-Origin = tuple[str, "str | None", "int | None"]
+#: Scheme, host in lower case, and port, which is the default of the scheme where none is given.
+Origin = tuple[str, str, "int | None"]
 
 _PLAIN, _TLS = ("http", "ws"), ("https", "wss")
 _SCHEMES = {"http": _PLAIN, "ws": _PLAIN, "https": _TLS, "wss": _TLS}
@@ -37,7 +37,7 @@ _SCHEMES = {"http": _PLAIN, "ws": _PLAIN, "https": _TLS, "wss": _TLS}
 
 def origin_of(url: URL) -> Origin:
     """The origin of a URL (RFC 6454), to be looked for in what `origins_of` gives."""
-    return url.scheme, url.raw_host, url.port
+    return url.scheme, (url.raw_host or "").lower(), url.port
 
 
 def origins_of(urls: str | URL | Iterable[str | URL], named: str = "origins") -> frozenset[Origin]:
@@ -100,14 +100,15 @@ async def drain(response: ClientResponse) -> None:
         # may swallow a cancellation, and a request that its caller has given up would be sent again.
         reading = asyncio.ensure_future(_read_on(response))
         try:
-            await asyncio.wait({reading}, timeout=_DRAIN_TIME)
+            try:
+                await asyncio.wait({reading}, timeout=_DRAIN_TIME)
+            finally:
+                reading.cancel()
+                # Both are in the timer of the request, which would take the one for the other.
+                await asyncio.wait({reading})
         except asyncio.CancelledError:
             response.close()
             raise
-        finally:
-            reading.cancel()
-            # Both are in the timer of the request, which would take the one for the other.
-            await asyncio.wait({reading})
     # A body that is still being sent, or that waits for a 100, is cut off here: over the same connection
     # the server would take the next request for the rest of it.
     if response.content.is_eof() and response._writer is None:

@@ -83,6 +83,8 @@ class Internet:
         self.plain = _EveryHost()
         self.secure = _EveryHost(ssl_context=certificate)
         self.secure._tokens = self.plain._tokens
+        #: Where on loopback a port is of which there is one server only.
+        self.ports: dict[int, int] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
@@ -132,7 +134,7 @@ def internet(patch: pytest.MonkeyPatch) -> Iterator[Internet]:
             name = host.decode() if isinstance(host, bytes) else host
             if name in (None, "", "localhost") or _is_address(name):
                 return look_up(host, port, *args, **options)
-            local = {80: world.plain.port, 443: world.secure.port}[int(port)]
+            local = {80: world.plain.port, 443: world.secure.port, **world.ports}[int(port)]
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", local))]
 
         patch.setattr(socket, "getaddrinfo", getaddrinfo)

@@ -14,15 +14,27 @@ __all__ = ("running_redis",)
 
 
 @contextmanager
-def running_redis() -> Iterator[str]:
-    """Start ``redis-server`` and give its URL; stop it afterwards. Skips where there is none."""
+def running_redis(port: int = 0) -> Iterator[str]:
+    """Start ``redis-server`` and give its URL; stop it afterwards. Skips where there is none.
+
+    :param port: where it listens on loopback, beside its socket; 0: nowhere.
+    """
     binary = shutil.which("redis-server")
     if binary is None:
         pytest.skip("redis-server is not installed")
     # A socket in a new directory is free without asking, and its name short enough.
     with tempfile.TemporaryDirectory(prefix="redis-") as directory:
         path = f"{directory}/socket"
-        options = ["--port", "0", "--unixsocket", path, "--unixsocketperm", "700"]
+        options = [
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--unixsocket",
+            path,
+            "--unixsocketperm",
+            "700",
+        ]
         options += ["--save", "", "--appendonly", "no", "--dir", directory]
         server = subprocess.Popen([binary, *options], stdout=subprocess.PIPE, text=True)
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, TCPConnector
 from fakes import FakeClock
 from managing import Fetching, turns, until
 from storages import Slow
@@ -315,9 +315,11 @@ async def test_a_request_cancelled_at_any_point_of_a_401_is_not_sent_again(
     manager = TokenManager(server.token_endpoint, server.client_id, server.client_secret)
     middleware = OAuth2Middleware(manager, origins=server.url)
     sender: Client | ClientSession
-    sender = Client(token_manager=manager)
-    if by == "middleware":
-        sender = ClientSession(middlewares=(middleware,))
+    connector = TCPConnector(limit=1)
+    if by == "client":
+        sender = Client(token_manager=manager, connector=connector)
+    else:
+        sender = ClientSession(middlewares=(middleware,), connector=connector)
     async with manager, sender:
         await (await sender.get(server.resource)).read()
         for point in range(100):
@@ -339,3 +341,4 @@ async def test_a_request_cancelled_at_any_point_of_a_401_is_not_sent_again(
             await turns(5)
             assert server.resource_requests - posted <= 1  # the first one may have been on its way
         assert point > 5
+        await (await sender.get(server.resource)).read()  # the pool of one is free

@@ -8,6 +8,7 @@ import inspect
 import io
 import json
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -24,7 +25,9 @@ import aiohttp
 import docutils.nodes
 import published_examples
 import pytest
+import redis
 from documents import Internet, code_blocks, internet, parse, run_code
+from redis_server import running_redis
 
 import aioalf
 
@@ -135,6 +138,16 @@ def test_the_code_in_a_document_runs_as_printed(
     blocks = code_blocks(read(name), "python")
     run_code(blocks, name)
     assert world.log or name != "README.rst"
+
+
+def test_the_example_with_redis_leaves_its_token_there(world: Internet) -> None:
+    """Without a server it would run as well: a storage that fails takes nobody down."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = world.ports[6379] = free.getsockname()[1]
+    with running_redis(port) as url:
+        run_code(code_blocks(read("docs/storages.rst"), "python"), "docs/storages.rst")
+        with redis.Redis.from_url(url) as kept:
+            assert len(kept.keys("aio-alf:*")) == 1
 
 
 # The names -----------------------------------------------------------------------------------------

@@ -167,6 +167,7 @@ async def test_a_url_without_a_scheme_is_no_named_origin(server: AuthorizationSe
         ("https://api.example.com", "https://api.example.com:443/", True),
         ("https://api.example.com:443", "https://api.example.com/", True),
         ("https://api.example.com", "wss://api.example.com/", True),
+        ("https://api.example.com", URL("https://API.Example.com/", encoded=True), True),
         ("https://api.example.com", "http://api.example.com/", False),
         ("https://api.example.com", "http://api.example.com:443/", False),
         ("https://api.example.com", "https://api.example.com:444/", False),
@@ -182,7 +183,7 @@ async def test_a_url_without_a_scheme_is_no_named_origin(server: AuthorizationSe
         ("http://api.example.com:8080", "ws://API.example.com:8080/", True),
     ],
 )
-def test_an_origin_is_found_however_it_is_spelled(named: str, asked: str, same: bool) -> None:
+def test_an_origin_is_found_however_it_is_spelled(named: str, asked: str | URL, same: bool) -> None:
     """RFC 6454 section 4: case and default port make no difference, scheme and port do.
 
     A dot at the end does too: with a search list, the two names may be two hosts.
