@@ -22,10 +22,15 @@ from .client_auth import (
     NoClientAuth,
 )
 from .clock import Clock
-from .errors import AuthorizationError, TokenError, TokenHTTPError, TokenStorageError
+from .errors import (
+    AuthorizationError,
+    TokenError,
+    TokenErrorResponse,
+    TokenHTTPError,
+    TokenStorageError,
+)
 from .manager import TokenManager
 from .token import Token
-from .token_request import TokenErrorResponse
 
 if TYPE_CHECKING:
     from .file_storage import FileTokenStorage

@@ -38,9 +38,9 @@ from .command_io import (
     read_body,
 )
 from .command_line import read_arguments
-from .endpoint_url import shown_url
 from .errors import TokenError, TokenHTTPError
 from .manager import TokenManager
+from .redaction import safe_url
 from .storage import TokenStorage
 
 __all__ = ("main",)
@@ -269,7 +269,7 @@ def _reason(error: TokenError, endpoint: str) -> str:
     if not isinstance(error, TokenHTTPError):
         return str(error) or type(error).__name__
     if not error.error:  # a page for people, often
-        said = f"the token endpoint {shown_url(endpoint)} answered {error.response_status}"
+        said = f"the token endpoint {safe_url(endpoint)} answered {error.response_status}"
         guess = "server trouble" if (error.response_status or 0) >= 500 else "is it the right URL?"
         return f"{said} and no OAuth error code ({guess})"
     said = f"the token endpoint answered {error.response_status} {error.error}"

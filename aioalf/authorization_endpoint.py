@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from .errors import AuthorizationError, TokenError
-from .token_endpoint import redact
+from .redaction import redact
 
 __all__ = ("authorization_endpoint_of", "authorization_url", "error_from")
 

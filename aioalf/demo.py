@@ -23,8 +23,8 @@ from .command_io import one_line
 from .demo_screen import Screen
 from .errors import TokenStorageError
 from .file_storage import FileTokenStorage
+from .redaction import fingerprint
 from .testing import AuthorizationServer
-from .token import fingerprint
 
 __all__ = ("run",)
 

@@ -13,14 +13,20 @@ unknown keyword) is a `RuntimeError`, `TypeError` or `ValueError`, as in aiohttp
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aiohttp import ClientError
+from aiohttp import ClientError, ClientResponse, RequestInfo, hdrs
+from multidict import CIMultiDict, CIMultiDictProxy
 
-if TYPE_CHECKING:
-    from .token_request import TokenErrorResponse
+from .redaction import safe_url
 
-__all__ = ("AuthorizationError", "TokenError", "TokenHTTPError", "TokenStorageError")
+__all__ = (
+    "AuthorizationError",
+    "TokenError",
+    "TokenErrorResponse",
+    "TokenHTTPError",
+    "TokenStorageError",
+)
 
 _SHOWN = 500  # characters of the answer in a message
 
@@ -112,6 +118,43 @@ class AuthorizationError(_ProtocolError):
 
 class TokenStorageError(TokenError):
     """A token storage cannot do its work; the message says what is missing and the remedy."""
+
+
+class TokenErrorResponse(ClientResponse):
+    """An error answer of the token endpoint, as `aioalf.Client.request` returns it.
+
+    A class of its own, so that ``isinstance`` tells it from an answer of the resource. It is read
+    already, its connection is given back, and whoever waited for the token gets the same object: it may
+    be read and released any number of times. Its `request_info` holds no credentials.
+    """
+
+    @classmethod
+    def of(cls, response: ClientResponse, body: bytes) -> TokenErrorResponse:
+        """Turn a response whose body has been read into one of this class.
+
+        There is no public way to build a `ClientResponse`, and its constructor has changed between
+        versions of aiohttp; its class may be changed in all of them.
+        """
+        response._body = body
+        response.__class__ = cls
+        assert isinstance(response, cls)
+        return response
+
+    @property
+    def request_info(self) -> RequestInfo:
+        info = super().request_info
+        headers = CIMultiDict(info.headers)
+        headers.popall(hdrs.AUTHORIZATION, None)
+        headers.popall(hdrs.PROXY_AUTHORIZATION, None)
+        return RequestInfo(info.url, info.method, CIMultiDictProxy(headers), info.real_url)
+
+    async def read(self) -> bytes:
+        assert self._body is not None
+        return self._body
+
+    def __repr__(self) -> str:
+        # Without the headers: a server may repeat in them what it was sent.
+        return f"<{type(self).__name__} {safe_url(self.url)} [{self.status}]>"
 
 
 # For this library itself. The classes above can be copied; a subclass of somebody else's may hold what

@@ -18,13 +18,14 @@ from aiohttp import hdrs
 from yarl import URL
 
 from . import token_endpoint as protocol
+from .backoff import read_retry_after
 from .client_auth import ClientAuth, ClientSecretBasic
 from .clock import Clock
-from .endpoint_url import checked_url, sent_in_clear, shown_url
-from .errors import TokenError, TokenHTTPError
+from .errors import TokenError, TokenErrorResponse, TokenHTTPError
+from .redaction import safe_url, secrets_of
 from .renewal import Renewal
 from .token import Token
-from .token_request import TokenEndpointClient, TokenErrorResponse
+from .token_request import TokenEndpointClient, checked_url, sent_in_clear
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -206,18 +207,18 @@ class TokenManager(Renewal):
                 form=form,
             )
         self._warn_of_plain_http(endpoint)
-        logger.debug("Token request to %s", shown_url(endpoint))
+        logger.debug("Token request to %s", safe_url(endpoint))
         response, body = await self._endpoint.post(endpoint, headers, form)
         try:
             return protocol.read_token_response(
                 response.status,
                 response.content_type if hdrs.CONTENT_TYPE in response.headers else "",
                 body,
-                secrets=protocol.secrets_of(client_secret, headers, form),
+                secrets=secrets_of(client_secret, headers, form),
             )
         except TokenHTTPError as error:
-            error.token_endpoint = shown_url(url)
-            error.retry_after = protocol.read_retry_after(
+            error.token_endpoint = safe_url(url)
+            error.retry_after = read_retry_after(
                 response.headers.get(hdrs.RETRY_AFTER), self._clock.time()
             )
             if response.status >= 400:
@@ -270,7 +271,7 @@ class TokenManager(Renewal):
             logger.warning(
                 "The token endpoint %s is not https: the client's secret and its tokens can be read on the"
                 " way (RFC 6749 section 3.2).",
-                shown_url(url),
+                safe_url(url),
             )
 
     @cached_property
@@ -306,5 +307,5 @@ class TokenManager(Renewal):
     close.__doc__ = Renewal.close.__doc__
 
     def __repr__(self) -> str:
-        endpoint = None if self._token_endpoint is None else shown_url(self._token_endpoint)
+        endpoint = None if self._token_endpoint is None else safe_url(self._token_endpoint)
         return f"<{type(self).__name__} client_id={self._client_id!r} token_endpoint={endpoint!r}>"

@@ -18,9 +18,10 @@ from aiohttp.payload import Payload
 from yarl import URL
 
 from .manager import TokenManager
+from .origins import origin_of, origins_of
 from .request_body import KeptBody, replayable
 from .token import Token
-from .unauthorized import UNAUTHORIZED, drain, log_kept_401, origin_of, origins_of, without_token
+from .unauthorized import UNAUTHORIZED, drain, log_kept_401, without_token
 
 __all__ = ("OAuth2Middleware",)
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from .clock import Clock
 from .errors import TokenStorageError
-from .storage import Lease, TokenStorage, useful_until
+from .storage import Lease, TokenStorage
+from .stored_token import useful_until
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

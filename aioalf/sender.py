@@ -13,23 +13,16 @@ from yarl import URL
 
 from .errors import TokenHTTPError
 from .manager import TokenManager
+from .origins import origin_of, origins_of
 from .request_body import KeptBody, keep_body, replayable
 from .sessions import OwnedSession, enter_loop
 from .token import Token
-from .unauthorized import (
-    UNAUTHORIZED,
-    carried,
-    drain,
-    log_kept_401,
-    origin_of,
-    origins_of,
-    without_token,
-)
+from .unauthorized import UNAUTHORIZED, carried, drain, log_kept_401, without_token
 
 if TYPE_CHECKING:
     from aiohttp import ClientWebSocketResponse
 
-    from .unauthorized import Origin
+    from .origins import Origin
 
 __all__ = ("AUTH_REFUSED", "Sender")
 

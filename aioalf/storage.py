@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import math
 from collections.abc import Awaitable, Hashable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
@@ -96,26 +94,3 @@ class TokenStorage:
 
     async def close(self) -> None:
         """Release what this storage opened itself: nothing, here. Tokens stay."""
-
-
-def useful_until(line: str) -> float | None:
-    """Until when a saved line is worth keeping.
-
-    :param line: what `TokenStorage.save` was given.
-    :returns: UTC seconds since the epoch; None where that is unknown, or has no end because a
-        refresh token can still be used after the access token has expired (RFC 6749 section 6).
-    """
-    try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError):
-        return None  # a bare token
-    if not isinstance(fields, dict) or fields.get("refresh_token"):
-        return None
-    expires_at = fields.get("expires_at")
-    if isinstance(expires_at, bool) or not isinstance(expires_at, (int, float)):
-        return None
-    try:
-        seconds = float(expires_at)
-    except OverflowError:
-        return None
-    return seconds if math.isfinite(seconds) else None

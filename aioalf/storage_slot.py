@@ -15,10 +15,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from typing import Any, TypeVar
 
 from .errors import TokenError
+from .redaction import redact
 from .storage import Lease, TokenStorage
 from .stored_token import read_line, write_line
 from .token import Token
-from .token_endpoint import redact
 
 __all__ = ("Slot",)
 

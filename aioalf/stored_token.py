@@ -14,10 +14,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import TokenError
-from .token import Token
-from .token_endpoint import usable_access_token
+from .token import Token, usable_access_token
 
-__all__ = ("binding_of", "read_line", "write_line")
+__all__ = ("binding_of", "read_line", "useful_until", "write_line")
 
 _VERSION = 1
 
@@ -97,3 +96,26 @@ def _number(value: object) -> float | None:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def useful_until(line: str) -> float | None:
+    """Until when a saved line is worth keeping.
+
+    :param line: what `TokenStorage.save` was given.
+    :returns: UTC seconds since the epoch; None where that is unknown, or has no end because a
+        refresh token can still be used after the access token has expired (RFC 6749 section 6).
+    """
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return None  # a bare token
+    if not isinstance(fields, dict) or fields.get("refresh_token"):
+        return None
+    expires_at = fields.get("expires_at")
+    if isinstance(expires_at, bool) or not isinstance(expires_at, (int, float)):
+        return None
+    try:
+        seconds = float(expires_at)
+    except OverflowError:
+        return None
+    return seconds if math.isfinite(seconds) else None

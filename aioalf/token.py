@@ -5,32 +5,18 @@ Also names `TokenError` and `TokenHTTPError`, which live in `aioalf.errors`: the
 
 from __future__ import annotations
 
-import hashlib
-import os
+import re
 import time
 from datetime import datetime, timezone
 from typing import NoReturn
 
 from .errors import TokenError, TokenHTTPError
+from .redaction import fingerprint
 
-__all__ = ("Token", "TokenError", "TokenHTTPError", "fingerprint")
+__all__ = ("Token", "TokenError", "TokenHTTPError", "newer", "usable_access_token")
 
-_FINGERPRINT_KEY = os.urandom(16)
-
-
-def fingerprint(token: str) -> str:
-    """Name a token in a log without telling anything about it.
-
-    The same token has the same name within a process, and another one in the next process, so that
-    nobody can test a guess against a log.
-
-    :param token: any token.
-    :return: eight hexadecimal digits.
-    """
-    key = _FINGERPRINT_KEY
-    return hashlib.blake2b(
-        token.encode("utf-8", "surrogatepass"), key=key, digest_size=4
-    ).hexdigest()
+# RFC 6750 section 2.1 allows less (b64token); servers in the field give any visible ASCII.
+_VISIBLE_ASCII = r"[\x21-\x7e]+"
 
 
 class Token:
@@ -118,3 +104,35 @@ def _restored(
     return Token(
         access_token, expires_in, scope=scope, refresh_token=refresh_token, expires_at=expires_at
     )
+
+
+def usable_access_token(value: object) -> str:
+    """Return the access token if it can go into a header: a non-empty string of visible ASCII.
+
+    :raises TokenError: it cannot; the message says why and does not show it.
+    """
+    if value is None:
+        raise TokenError("The token response holds no access_token.")
+    if not isinstance(value, str):
+        raise TokenError(
+            f"The access_token in the token response is a {type(value).__name__}, not a string."
+        )
+    if not value:
+        raise TokenError("The access_token in the token response is empty.")
+    if not re.fullmatch(_VISIBLE_ASCII, value):
+        raise TokenError("The access_token in the token response holds a character it must not.")
+    return value
+
+
+def newer(one: Token, other: Token) -> bool:
+    """Whether a token was given after another: one that lives shorter may still be the newer one.
+
+    Where that cannot be told, whether it expires later; one of unknown life never does.
+    """
+    if one.expires_at is None or other.expires_at is None:
+        return one.expires_at is None and other.expires_at is not None
+    if one.expires_in is not None and other.expires_in is not None:
+        given, other_given = one.expires_at - one.expires_in, other.expires_at - other.expires_in
+        if given != other_given:
+            return given > other_given
+    return one.expires_at > other.expires_at

@@ -7,9 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from .clock import Clock
-from .token import Token
-from .token_endpoint import usable_access_token
-from .token_life import HeldToken, newer
+from .token import Token, newer, usable_access_token
+from .token_life import HeldToken
 
 __all__ = ("TokenCache",)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .clock import Clock
-from .storage import useful_until
+from .stored_token import useful_until
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -1,4 +1,4 @@
-"""When a token is handed out, when it is renewed, and how long to wait after what did not help.
+"""When a token is handed out, and when it is renewed.
 
 Pure: no I/O, no state beyond the values given.
 """
@@ -6,32 +6,16 @@ Pure: no I/O, no state beyond the values given.
 from __future__ import annotations
 
 import math
-import random
 
 from .clock import Clock
 from .token import Token
 
-__all__ = ("HeldToken", "backoff", "newer")
+__all__ = ("HeldToken",)
 
-_FIRST_WAIT = 1.0  # seconds
-_LONGEST_WAIT = 30.0  # seconds
-_LONGEST_RETRY_AFTER = 60.0  # seconds; a server may ask for more, callers cannot wait that long
 
 # A short token gets short margins, or it would be "expired" all its life.
 _EXPIRY_SHARE = 0.1
 _RENEWAL_SHARE = 0.25
-
-
-def backoff(failures: int, retry_after: float | None = None) -> float:
-    """Seconds to wait after so many failures in a row: 1 s doubling to 30 s, with jitter.
-
-    :param failures: how many there were, from 1.
-    :param retry_after: the seconds the server asked for, honoured up to a minute.
-    """
-    if retry_after is not None:
-        return min(retry_after, _LONGEST_RETRY_AFTER)
-    longest: float = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(failures - 1, 10))
-    return longest * random.uniform(0.75, 1.0)
 
 
 class HeldToken:
@@ -104,17 +88,3 @@ class HeldToken:
     def think_each_time(self) -> None:
         """Never be `calm`: there is more to look at than the clock."""
         self.calm_until = -math.inf
-
-
-def newer(one: Token, other: Token) -> bool:
-    """Whether a token was given after another: one that lives shorter may still be the newer one.
-
-    Where that cannot be told, whether it expires later; one of unknown life never does.
-    """
-    if one.expires_at is None or other.expires_at is None:
-        return one.expires_at is None and other.expires_at is not None
-    if one.expires_in is not None and other.expires_in is not None:
-        given, other_given = one.expires_at - one.expires_in, other.expires_at - other.expires_in
-        if given != other_given:
-            return given > other_given
-    return one.expires_at > other.expires_at

@@ -1,4 +1,4 @@
-"""The one POST to the token endpoint, behind its fences, and `TokenErrorResponse`.
+"""The one POST to the token endpoint, behind its fences.
 
 A token request has a session of its own, so that the caller's traffic cannot starve a renewal (a pool
 whose every slot waits on a 401 would deadlock) and nothing of the caller's session defaults leaks into
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import ipaddress
 import logging
 import zlib
 from collections.abc import Callable, Mapping
@@ -25,22 +26,20 @@ from aiohttp import (
     ClientSSLError,
     ClientTimeout,
     DummyCookieJar,
-    RequestInfo,
     ServerDisconnectedError,
     ServerFingerprintMismatch,
     hdrs,
 )
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict
 from yarl import URL
 
+from .backoff import backoff, read_retry_after
 from .clock import Clock
-from .endpoint_url import shown_url
 from .errors import TokenError
+from .redaction import safe_url
 from .sessions import OwnedSession
-from .token_endpoint import read_retry_after
-from .token_life import backoff
 
-__all__ = ("TokenEndpointClient", "TokenErrorResponse")
+__all__ = ("TokenEndpointClient", "checked_url", "sent_in_clear")
 
 logger = logging.getLogger(__name__)
 
@@ -56,43 +55,6 @@ _FENCED = frozenset(
 _OWN_HEADERS = frozenset(
     "authorization accept accept-encoding content-type content-length cookie".split()
 )
-
-
-class TokenErrorResponse(ClientResponse):
-    """An error answer of the token endpoint, as `aioalf.Client.request` returns it.
-
-    A class of its own, so that ``isinstance`` tells it from an answer of the resource. It is read
-    already, its connection is given back, and whoever waited for the token gets the same object: it may
-    be read and released any number of times. Its `request_info` holds no credentials.
-    """
-
-    @classmethod
-    def of(cls, response: ClientResponse, body: bytes) -> TokenErrorResponse:
-        """Turn a response whose body has been read into one of this class.
-
-        There is no public way to build a `ClientResponse`, and its constructor has changed between
-        versions of aiohttp; its class may be changed in all of them.
-        """
-        response._body = body
-        response.__class__ = cls
-        assert isinstance(response, cls)
-        return response
-
-    @property
-    def request_info(self) -> RequestInfo:
-        info = super().request_info
-        headers = CIMultiDict(info.headers)
-        headers.popall(hdrs.AUTHORIZATION, None)
-        headers.popall(hdrs.PROXY_AUTHORIZATION, None)
-        return RequestInfo(info.url, info.method, CIMultiDictProxy(headers), info.real_url)
-
-    async def read(self) -> bytes:
-        assert self._body is not None
-        return self._body
-
-    def __repr__(self) -> str:
-        # Without the headers: a server may repeat in them what it was sent.
-        return f"<{type(self).__name__} {shown_url(self.url)} [{self.status}]>"
 
 
 class TokenEndpointClient:
@@ -192,11 +154,11 @@ def _bare_session() -> ClientSession:
 def _redirected(response: ClientResponse, url: URL) -> TokenError:
     location = response.headers.get(hdrs.LOCATION)
     try:
-        target = "nowhere" if location is None else shown_url(url.join(URL(location)))
+        target = "nowhere" if location is None else safe_url(url.join(URL(location)))
     except ValueError:
         target = "something that is not a URL"
     return TokenError(
-        f"The token endpoint {shown_url(url)} answered {response.status} and points to {target[:300]}:"
+        f"The token endpoint {safe_url(url)} answered {response.status} and points to {target[:300]}:"
         " a token request follows no redirect, nothing was sent there. Is it the right URL?"
     )
 
@@ -212,7 +174,7 @@ async def _read(response: ClientResponse, url: URL) -> bytes:
         body = _unpacked(response.headers.get(hdrs.CONTENT_ENCODING, ""), body)
     if len(body) > _BODY_LIMIT:
         raise TokenError(
-            f"The token endpoint {shown_url(url)} answered {response.status} with more than"
+            f"The token endpoint {safe_url(url)} answered {response.status} with more than"
             f" {_BODY_LIMIT} bytes: that is no token response."
         )
     return bytes(body)
@@ -265,7 +227,7 @@ def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], CIMultiDict[st
 
 
 def _explained(error: BaseException, url: URL) -> TokenError:
-    where = f"the token endpoint {shown_url(url)}"
+    where = f"the token endpoint {safe_url(url)}"
     if isinstance(error, asyncio.TimeoutError):
         return TokenError(f"No answer in time from {where}.")
     if isinstance(error, ServerFingerprintMismatch):
@@ -289,3 +251,38 @@ def _explained(error: BaseException, url: URL) -> TokenError:
 def _cause(error: BaseException) -> BaseException | None:
     """What of an error may stand in a traceback: not what quotes the answer, or the request."""
     return error if isinstance(error, (OSError, asyncio.TimeoutError)) else None
+
+
+def checked_url(url: str | URL) -> URL:
+    """The URL of a token endpoint (RFC 6749 section 3.2).
+
+    :raises TokenError: it is no absolute http or https URL, or holds credentials.
+    """
+    try:
+        endpoint = URL(url)
+    except (TypeError, ValueError):
+        endpoint = URL()
+    if endpoint.scheme not in ("http", "https") or not endpoint.host:
+        # Not shown: with the arguments in the wrong order, it is a client secret.
+        raise TokenError(
+            "The token endpoint is not an absolute http or https URL. Are the arguments in order?"
+            " Client(client_id, client_secret, token_endpoint), but"
+            " TokenManager(token_endpoint, client_id, client_secret)."
+        )
+    if endpoint.user is not None or endpoint.password is not None:
+        raise TokenError(
+            f"The token endpoint {safe_url(endpoint)} holds credentials in its URL: pass them as"
+            " client_id and client_secret."
+        )
+    return endpoint
+
+
+def sent_in_clear(url: URL) -> bool:
+    """Whether what is sent to a URL can be read on its way: it is http, and leaves this machine."""
+    host = url.host or ""
+    if url.scheme != "http" or host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True

@@ -15,16 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aioalf import Client, Token, TokenError, TokenErrorResponse, TokenManager
-from aioalf.endpoint_url import checked_url, shown_url
+from aioalf.backoff import read_retry_after
+from aioalf.redaction import redact, safe_url
 from aioalf.stored_token import read_line
 from aioalf.testing import AuthorizationServer
-from aioalf.token_endpoint import (
-    read_expires_in,
-    read_retry_after,
-    read_token_response,
-    redact,
-    token_from,
-)
+from aioalf.token_endpoint import read_expires_in, read_token_response, token_from
+from aioalf.token_request import checked_url
 
 NOW = 1_700_000_000.0
 
@@ -145,7 +141,7 @@ def test_any_retry_after_is_seconds_or_nothing(value: str) -> None:
 @given(st.one_of(TEXT, TEXT.map("https://user:password@host/".__add__), st.binary(), st.none()))
 def test_any_url_is_one_or_a_token_error(value: Any) -> None:
     """And whatever it is, it can be shown."""
-    assert "password@" not in shown_url(value)
+    assert "password@" not in safe_url(value)
     try:
         url = checked_url(value)
     except TokenError:

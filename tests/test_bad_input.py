@@ -15,13 +15,7 @@ import pytest
 from aiohttp import ClientTimeout, web
 from aiohttp.test_utils import TestServer
 
-from aioalf import (
-    Client,
-    TokenError,
-    TokenErrorResponse,
-    TokenHTTPError,
-    TokenManager,
-)
+from aioalf import Client, TokenError, TokenErrorResponse, TokenHTTPError, TokenManager
 from aioalf.testing import AuthorizationServer
 
 Script = Callable[[AuthorizationServer], None]

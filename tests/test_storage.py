@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from aioalf.storage import TokenStorage, useful_until
+from aioalf.storage import TokenStorage
+from aioalf.stored_token import useful_until
 
 
 class Plain(TokenStorage):

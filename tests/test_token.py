@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import aioalf.errors
-import aioalf.token
+import aioalf.redaction
 from aioalf import Token
-from aioalf.token import fingerprint
+from aioalf.redaction import fingerprint
 
 
 def test_a_token_is_made_of_two_positional_arguments() -> None:
@@ -106,7 +106,7 @@ def test_a_fingerprint_is_eight_digits_under_a_key_of_the_process(
     assert len(one) == 8
     assert int(one, 16) >= 0
     assert fingerprint(token) == one
-    monkeypatch.setattr(aioalf.token, "_FINGERPRINT_KEY", b"another process")
+    monkeypatch.setattr(aioalf.redaction, "_FINGERPRINT_KEY", b"another process")
     assert fingerprint(token) != one
 
 

@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 import pytest
 
+from aioalf.backoff import read_retry_after
 from aioalf.errors import TokenError, TokenHTTPError
 from aioalf.token import Token
 from aioalf.token_endpoint import (
     client_credentials_form,
     read_expires_in,
-    read_retry_after,
     read_token_response,
     scope_string,
     token_from,

@@ -16,8 +16,8 @@ from clients import arrived, client_of, manager_of
 from fakes import FakeClock
 
 from aioalf import Client, TokenError, TokenHTTPError
+from aioalf.errors import TokenErrorResponse
 from aioalf.testing import AuthorizationServer
-from aioalf.token_request import TokenErrorResponse
 
 REFUSED = b'{"error": "unauthorized_client", "error_description": "no"}'
 

@@ -9,9 +9,10 @@ import pytest
 from fakes import FakeClock
 from managing import Fetching, at_once, manager_for
 
+from aioalf.backoff import backoff
 from aioalf.testing import AuthorizationServer
-from aioalf.token import Token
-from aioalf.token_life import HeldToken, backoff, newer
+from aioalf.token import Token, newer
+from aioalf.token_life import HeldToken
 
 NOW = 1_700_000_000.0
 
