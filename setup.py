@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 
@@ -56,8 +56,8 @@ setup(
         "Topic :: Security",
         "Typing :: Typed",
     ],
-    packages=["aioalf"],
-    package_data={"aioalf": ["py.typed", "*.html"]},
+    packages=find_packages(include=["aioalf", "aioalf.*"]),
+    package_data={"aioalf": ["py.typed"]},
     zip_safe=False,
     python_requires=">=3.10",
     install_requires=["aiohttp>=3.13,<5"],

@@ -41,6 +41,7 @@ from .command_line import read_arguments
 from .errors import TokenError, TokenHTTPError
 from .manager import TokenManager
 from .redaction import safe_url
+from .renewal import NO_TOKEN
 from .storage import TokenStorage
 
 __all__ = ("main",)
@@ -117,7 +118,7 @@ class _OneLine(logging.Formatter):
 
 def _said_anyway(record: logging.LogRecord) -> bool:
     """Whether it is the failed token request, which ends the program with a line of its own."""
-    return record.name == "aioalf.renewal" and record.levelno == logging.WARNING
+    return record.msg is NO_TOKEN
 
 
 def _log(level: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 __all__ = ("BrowserOpener", "open_in_browser", "showing")
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("aioalf")
 
 BrowserOpener = Callable[[str], "Awaitable[object] | object"]
 

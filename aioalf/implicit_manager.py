@@ -34,7 +34,7 @@ __all__ = (
     "use_implicit_flow",
 )
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("aioalf")
 
 _RESERVED_PARAMS = frozenset({"redirect_uri", "response_mode", "response_type", "state"})
 _LOCK_MARGIN = 10.0  # seconds longer than a sign-in may take: whoever holds the lock is then gone

@@ -26,7 +26,7 @@ from .loopback_port import LOOPBACK_HOSTS, bind_first_free, check_port_range, ch
 
 __all__ = ("LoopbackReceiver", "ResponseMode")
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("aioalf")
 
 ResponseMode = Literal["query", "fragment", "form_post"]
 
@@ -34,7 +34,7 @@ _FLUSH = 2.0  # seconds that a page already asked for gets before its connection
 
 # aiohttp's server logs the request line of what it cannot parse, and a broken server may have put a
 # token there. What goes wrong in our own handler is logged by `_handle`.
-_silent = logging.getLogger("aioalf.loopback.http")
+_silent = logging.getLogger("aioalf.receiver.http")
 _silent.disabled = True
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ("ClientSecret", "TokenError", "TokenManager")
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("aioalf")
 
 #: A client secret, or what gives it at each token request.
 ClientSecret = Union[str, Callable[[], Union[str, Awaitable[str]]]]

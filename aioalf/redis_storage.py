@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ("RedisTokenStorage",)
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger("aioalf")
 _INSTALL = 'RedisTokenStorage needs more: pip install "aio-alf[redis]"'
 _CLOCK = Clock()
 _POLL = 0.1  # seconds between two attempts at a lock that another holds
@@ -203,7 +203,7 @@ class RedisTokenStorage(TokenStorage):
         try:
             await asyncio.wait_for(self._eval(_RELEASE, owner), self._lease)
         except Exception as error:
-            _LOG.log(
+            logger.log(
                 # Where the lock was not had, `lock` has said why.
                 logging.WARNING if extension is not None else logging.DEBUG,
                 "A lock in Redis could not be released (%s); it ends by itself in %s seconds.",

@@ -27,9 +27,12 @@ from .token_life import HeldToken
 if TYPE_CHECKING:
     from .shared_token import SharedToken
 
-__all__ = ("Renewal",)
+__all__ = ("NO_TOKEN", "Renewal")
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("aioalf")
+
+#: The log record of a failed token request.
+NO_TOKEN = "No token: %s%s"
 
 
 class Renewal(TokenCache):
@@ -256,7 +259,7 @@ class Renewal(TokenCache):
             if loop.is_closed():  # under this task, which is being collected: nobody was asked
                 raise
             until = self._restraint.failed(error)
-            logger.warning("No token: %s%s", _in_short(error).removesuffix("."), until or ".")
+            logger.warning(NO_TOKEN, _in_short(error).removesuffix("."), until or ".")
             raise
         finally:
             self._rotating = False

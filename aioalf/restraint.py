@@ -16,7 +16,7 @@ from .token import Token
 
 __all__ = ("Restraint",)
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("aioalf")
 
 _FREE_FAILURES = 2  # token requests in a row that may fail before the next one waits
 _REFUSAL = 60.0  # seconds for which a person's refusal is remembered

@@ -22,7 +22,7 @@ from .token import Token
 
 __all__ = ("Slot",)
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("aioalf")
 
 T = TypeVar("T")
 

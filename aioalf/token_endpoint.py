@@ -25,7 +25,7 @@ __all__ = (
     "token_from",
 )
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("aioalf")
 
 # Compiled when they are needed, and kept by re: compiling them all would be most of what it takes to import
 # this library.

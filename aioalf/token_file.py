@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ("TokenFile", "Unusable")
 
-_LOG = logging.getLogger("aioalf.file_storage")
+logger = logging.getLogger("aioalf")
 _FORMAT = "aio-alf tokens"
 _VERSION = 1
 _OURS = re.compile(rb'\s*\{\s*"format"\s*:\s*"aio-alf tokens"')
@@ -175,7 +175,7 @@ class TokenFile:
 
     def _close_to_others(self, descriptor: int) -> None:
         if sys.platform != "win32" and os.fstat(descriptor).st_mode & 0o077:
-            _LOG.warning(
+            logger.warning(
                 "The token file %r was open to other users of this machine; it is closed to them "
                 "now. They may have read the tokens in it.",
                 str(self.path),
@@ -209,7 +209,7 @@ class TokenFile:
             return
         aside = self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns()}-{os.getpid()}")
         os.rename(self.path, aside)
-        _LOG.warning(
+        logger.warning(
             "The token file %r %s; it is kept as %r, and a new one begun.",
             str(self.path),
             error,
@@ -223,7 +223,7 @@ class TokenFile:
     def _warn(self, error: Unusable) -> None:
         if self._warned != str(error):
             self._warned = str(error)
-            _LOG.warning("The token file %r %s; going on without it.", str(self.path), error)
+            logger.warning("The token file %r %s; going on without it.", str(self.path), error)
 
 
 def _check(descriptor: int) -> None:

@@ -41,7 +41,7 @@ from .sessions import OwnedSession
 
 __all__ = ("TokenEndpointClient", "checked_url", "sent_in_clear")
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("aioalf")
 
 _BODY_LIMIT = 2**20  # bytes, after decompression
 _TIMEOUT = ClientTimeout(total=30)

@@ -17,7 +17,7 @@ __all__ = (
     "without_token",
 )
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("aioalf")
 
 UNAUTHORIZED = 401
 

@@ -59,7 +59,7 @@ async def test_the_error_and_the_log_say_until_when(
         await fail(manager)
     error = await fail(manager)
     assert "22:14:00 UTC" in str(error)
-    logged = [record.getMessage() for record in caplog.records if record.name == "aioalf.renewal"]
+    logged = [record.getMessage() for record in caplog.records if record.name == "aioalf"]
     assert ["22:14:00 UTC" in line for line in logged] == [False, False, True]
 
 

@@ -14,8 +14,11 @@ import pytest
 import aioalf
 
 PACKAGE = Path(aioalf.__file__).parent
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
-PURE = ("client_auth", "token_endpoint")  # what is said and what is meant, without sending it
+# By their names below the package, such as "storage.file"; a package's own is "storage.__init__".
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py")
+)
+PURE = ("client_auth", "token_endpoint")
 NOT_PURE = {"aiohttp", "asyncio", "socket", "ssl", "http", "urllib.request", "threading"}
 ONLY_WHEN_USED = ("aiohttp.web", "webbrowser", "filelock", "platformdirs", "keyring", "redis")
 # The extras of setup.py, and the one module that may import each.
@@ -30,7 +33,8 @@ EXTRAS = {
 def imported(module: str) -> set[str]:
     """The full names of all that a module imports when it runs, in its functions too."""
     found: set[str] = set()
-    queue: list[ast.AST] = [ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))]
+    path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+    queue: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
     while queue:
         node = queue.pop()
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -39,7 +43,8 @@ def imported(module: str) -> set[str]:
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join(filter(None, ["aioalf" if node.level else "", node.module or ""]))
+            around = ["aioalf", *module.split(".")][: -node.level] if node.level else []
+            base = ".".join([*around, *([node.module] if node.module else [])])
             found.update([base], (f"{base}.{alias.name}" for alias in node.names))
         queue.extend(ast.iter_child_nodes(node))
     return found
@@ -62,7 +67,7 @@ def test_a_pure_module_does_no_input_or_output(module: str) -> None:
         forbidden = NOT_PURE - ({"aiohttp"} if current == "errors" else set())
         for name in imported(current):
             assert not any(within(name, other) for other in forbidden), f"{current}: {name}"
-            own = name.removeprefix("aioalf.").partition(".")[0]
+            own = name.removeprefix("aioalf.")
             if within(name, "aioalf") and own in MODULES and own not in reached:
                 queue.append(own)
 
@@ -97,7 +102,7 @@ def test_importing_the_library_imports_nothing_that_may_never_be_used() -> None:
 @pytest.mark.parametrize("module", [name for name in MODULES if name != "__main__"])
 def test_every_module_says_what_is_public_in_it(module: str) -> None:
     """``__all__`` exists, and holds names that exist, each once."""
-    namespace = importlib.import_module("aioalf" if module == "__init__" else f"aioalf.{module}")
+    namespace = importlib.import_module(f"aioalf.{module}".removesuffix(".__init__"))
     assert len(namespace.__all__) == len(set(namespace.__all__))
     assert [name for name in namespace.__all__ if not hasattr(namespace, name)] == []
 

@@ -105,7 +105,8 @@ def test_the_wheel_holds_what_it_should(wheel: Path) -> None:
         names = set(archive.namelist())
     assert "aioalf/py.typed" in names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
-    assert names >= {f"aioalf/{path.name}" for path in (ROOT / "aioalf").glob("*.py")}
+    source = {path.relative_to(ROOT).as_posix() for path in (ROOT / "aioalf").rglob("*.py")}
+    assert names >= source
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"aioalf", "aio_alf"}
 
 

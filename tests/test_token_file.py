@@ -44,7 +44,7 @@ def mode(path: Path) -> int:
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What the log got, all of which has to be a warning of the storage's."""
     assert all(record.levelno == logging.WARNING for record in caplog.records)
-    assert all(record.name == "aioalf.file_storage" for record in caplog.records)
+    assert all(record.name == "aioalf" for record in caplog.records)
     return [record.getMessage() for record in caplog.records]
 
 
