@@ -33,17 +33,17 @@ from .manager import TokenManager
 from .token import Token
 
 if TYPE_CHECKING:
-    from .file_storage import FileTokenStorage
     from .httpclient import HTTPRequest
     from .implicit_manager import (
         OAuthImplicitTokenManager,
         OAuthImplictTokenManager,
         use_implicit_flow,
     )
-    from .keyring_storage import KeyringTokenStorage
     from .middleware import OAuth2Middleware
-    from .redis_storage import RedisTokenStorage
-    from .storage import TokenStorage
+    from .storage.base import TokenStorage
+    from .storage.file import FileTokenStorage
+    from .storage.keyring import KeyringTokenStorage
+    from .storage.redis import RedisTokenStorage
 
 __version__ = "0.5.0"
 
@@ -75,14 +75,14 @@ __all__ = (
 
 # Imported when they are asked for: most programs need none of them.
 _LATER = {
-    "FileTokenStorage": "file_storage",
+    "FileTokenStorage": "storage.file",
     "HTTPRequest": "httpclient",
-    "KeyringTokenStorage": "keyring_storage",
+    "KeyringTokenStorage": "storage.keyring",
     "OAuth2Middleware": "middleware",
     "OAuthImplicitTokenManager": "implicit_manager",
     "OAuthImplictTokenManager": "implicit_manager",
-    "RedisTokenStorage": "redis_storage",
-    "TokenStorage": "storage",
+    "RedisTokenStorage": "storage.redis",
+    "TokenStorage": "storage.base",
     "use_implicit_flow": "implicit_manager",
 }
 

@@ -42,7 +42,7 @@ from .errors import TokenError, TokenHTTPError
 from .manager import TokenManager
 from .redaction import safe_url
 from .renewal import NO_TOKEN
-from .storage import TokenStorage
+from .storage.base import TokenStorage
 
 __all__ = ("main",)
 
@@ -147,7 +147,7 @@ def _run(args: argparse.Namespace) -> int:
         check_output(args.output)
     storage: TokenStorage | None = None
     if args.storage is not None:
-        from .file_storage import FileTokenStorage
+        from .storage.file import FileTokenStorage
 
         storage = FileTokenStorage(os.path.expanduser(args.storage))
 

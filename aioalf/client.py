@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .client_auth import ClientAuth
     from .httpclient import HTTPRequest
-    from .storage import TokenStorage
+    from .storage.base import TokenStorage
 
 __all__ = ("Client",)
 

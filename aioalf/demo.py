@@ -22,8 +22,8 @@ from .clock import Clock
 from .command_io import one_line
 from .demo_screen import Screen
 from .errors import TokenStorageError
-from .file_storage import FileTokenStorage
 from .redaction import fingerprint
+from .storage.file import FileTokenStorage
 from .testing import AuthorizationServer
 
 __all__ = ("run",)

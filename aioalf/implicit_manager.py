@@ -22,7 +22,7 @@ from .errors import AuthorizationError, TokenError
 from .loopback_port import check_port_range, check_redirect
 from .manager import ClientSecret, TokenManager
 from .restraint import Restraint
-from .storage import TokenStorage
+from .storage.base import TokenStorage
 from .token import Token
 from .token_endpoint import scope_string, token_from
 

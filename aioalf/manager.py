@@ -30,7 +30,7 @@ from .token_request import TokenEndpointClient, checked_url, sent_in_clear
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
-    from .storage import TokenStorage
+    from .storage.base import TokenStorage
 
 __all__ = ("ClientSecret", "TokenError", "TokenManager")
 
@@ -149,9 +149,9 @@ class TokenManager(Renewal):
 
     def _use_storage(self, storage: TokenStorage) -> None:
         # Here, because most programs need none of these.
-        from .shared_token import SharedToken
-        from .storage_slot import Slot
-        from .stored_token import binding_of
+        from .storage.guarded import Slot
+        from .storage.record import binding_of
+        from .storage.shared import SharedToken
 
         endpoint = None if self._token_endpoint is None else str(self._token_endpoint)
         scope = protocol.scope_string(self._scope)

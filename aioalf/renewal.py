@@ -25,7 +25,7 @@ from .token_endpoint import token_from
 from .token_life import HeldToken
 
 if TYPE_CHECKING:
-    from .shared_token import SharedToken
+    from .storage.shared import SharedToken
 
 __all__ = ("NO_TOKEN", "Renewal")
 

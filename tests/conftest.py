@@ -20,7 +20,12 @@ from fakes import FakeClock
 
 # What the library imports where it needs it: two threads that do so at a time wait for each other, and
 # filelock reads and writes files. Both would be seen as a loop that is made to wait.
-for _name in ("aioalf.shared_token", "aioalf.storage_slot", "aioalf.stored_token", "filelock"):
+for _name in (
+    "aioalf.storage.shared",
+    "aioalf.storage.guarded",
+    "aioalf.storage.record",
+    "filelock",
+):
     if importlib.util.find_spec(_name):
         importlib.import_module(_name)
 

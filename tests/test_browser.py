@@ -148,7 +148,7 @@ async def test_a_second_process_and_a_second_client_open_no_browser(
     chromium: Chromium, django_server: DjangoServer, tmp_path: Path
 ) -> None:
     """The storage has the token: today's script works tomorrow."""
-    file_storage = pytest.importorskip("aioalf.file_storage")
+    file_storage = pytest.importorskip("aioalf.storage.file")
     pytest.importorskip("filelock")
     storage = file_storage.FileTokenStorage(tmp_path / "tokens.json")
     async with chromium.person() as person:
@@ -175,7 +175,7 @@ async def test_a_second_process_and_a_second_client_open_no_browser(
 _SECOND_PROCESS = """
 import asyncio, json, sys
 from aioalf.client import Client
-from aioalf.file_storage import FileTokenStorage
+from aioalf.storage.file import FileTokenStorage
 from aioalf.implicit_manager import use_implicit_flow
 
 async def main(endpoint, client_id, path, resource):

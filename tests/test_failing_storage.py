@@ -14,7 +14,7 @@ from storages import Broken, OneSlot, Stalling
 
 from aioalf.errors import TokenStorageError
 from aioalf.storage import TokenStorage
-from aioalf.stored_token import binding_of, write_line
+from aioalf.storage.record import binding_of, write_line
 from aioalf.token import Token
 
 METHODS = ["load", "save", "clean", "for_key", "lock", "enter", "leave"]

@@ -18,8 +18,8 @@ from processes import holding, python
 
 from aioalf.clock import Clock
 from aioalf.errors import TokenStorageError
-from aioalf.file_storage import FileTokenStorage
-from aioalf.token_file import TokenFile
+from aioalf.storage.file import FileTokenStorage
+from aioalf.storage.token_file import TokenFile
 
 OURS = '{"format": "aio-alf tokens", "version": 1, "tokens": {"default": "a line"}}'
 
@@ -196,7 +196,7 @@ def test_saves_from_many_processes_are_all_kept(path: Path) -> None:
     """Each reads, changes and replaces the whole file."""
     code = """
 import asyncio, sys
-from aioalf.file_storage import FileTokenStorage
+from aioalf.storage.file import FileTokenStorage
 
 async def main(path, name):
     storage = FileTokenStorage(path)
@@ -268,7 +268,7 @@ async def test_a_process_that_holds_the_lock_keeps_others_out_until_it_is_killed
         await asyncio.sleep(0)
 
     storage = FileTokenStorage(path, clock=Clock(sleep=sleep))
-    imports = "from aioalf.file_storage import FileTokenStorage"
+    imports = "from aioalf.storage.file import FileTokenStorage"
     with holding(imports, f"FileTokenStorage({str(path)!r})") as process:
         waiting = asyncio.create_task(hold(storage, []))
         await waited.wait()

@@ -23,10 +23,10 @@ NOT_PURE = {"aiohttp", "asyncio", "socket", "ssl", "http", "urllib.request", "th
 ONLY_WHEN_USED = ("aiohttp.web", "webbrowser", "filelock", "platformdirs", "keyring", "redis")
 # The extras of setup.py, and the one module that may import each.
 EXTRAS = {
-    "filelock": {"file_storage", "token_file"},
-    "platformdirs": {"file_storage", "token_file"},
-    "keyring": {"keyring_storage"},
-    "redis": {"redis_storage"},
+    "filelock": {"storage.file", "storage.token_file"},
+    "platformdirs": {"storage.file"},
+    "keyring": {"storage.keyring"},
+    "redis": {"storage.redis"},
 }
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from aioalf.errors import TokenStorageError
-from aioalf.keyring_storage import KeyringTokenStorage
 from aioalf.storage import TokenStorage
+from aioalf.storage.keyring import KeyringTokenStorage
 
 pytest.importorskip("keyring")
 

@@ -24,8 +24,8 @@ LEASE = 1.0  # seconds
 WORKER = """
 import asyncio, collections, json
 from aioalf import Client
-from aioalf.file_storage import FileTokenStorage
-from aioalf.redis_storage import RedisTokenStorage
+from aioalf.storage.file import FileTokenStorage
+from aioalf.storage.redis import RedisTokenStorage
 
 async def status(client, resource):
     async with client.get(resource) as response:

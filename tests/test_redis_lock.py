@@ -19,7 +19,7 @@ from redis_server import running_redis
 
 from aioalf.clock import Clock
 from aioalf.errors import TokenStorageError
-from aioalf.redis_storage import _ACQUIRE, RedisTokenStorage, _Lease
+from aioalf.storage.redis import _ACQUIRE, RedisTokenStorage, _Lease
 
 
 @pytest.fixture(scope="session")
@@ -165,7 +165,7 @@ async def test_a_process_that_holds_the_lock_keeps_others_out_until_it_is_killed
 ) -> None:
     """Its lease runs out: nobody waits for the dead longer than that."""
     made = f"RedisTokenStorage({url!r}, prefix={prefix!r}, lease=1.5)"
-    with holding("from aioalf.redis_storage import RedisTokenStorage", made) as process:
+    with holding("from aioalf.storage.redis import RedisTokenStorage", made) as process:
         waiting = asyncio.create_task(hold(storage, []))
         await asyncio.wait([waiting], timeout=2.0)
         assert not waiting.done()  # it is alive, and extends its lease

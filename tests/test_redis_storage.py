@@ -19,7 +19,7 @@ import redis.asyncio
 from redis_server import running_redis
 
 from aioalf.errors import TokenStorageError
-from aioalf.redis_storage import RedisTokenStorage
+from aioalf.storage.redis import RedisTokenStorage
 
 
 @pytest.fixture(scope="session")

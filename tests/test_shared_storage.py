@@ -15,7 +15,7 @@ from storages import OneSlot, Slow
 
 from aioalf.client import Client
 from aioalf.storage import TokenStorage
-from aioalf.stored_token import binding_of, write_line
+from aioalf.storage.record import binding_of, write_line
 from aioalf.testing import AuthorizationServer
 from aioalf.token import Token
 

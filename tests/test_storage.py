@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from aioalf.storage import TokenStorage
-from aioalf.stored_token import useful_until
+from aioalf.storage.record import useful_until
 
 
 class Plain(TokenStorage):
@@ -178,7 +178,7 @@ def test_a_line_is_useful_until_its_token_expires_for_good(line: str, until: flo
 
 def test_the_storages_import_nothing_that_is_optional() -> None:
     """Their modules can be imported where no extra is installed."""
-    modules = ["storage", "file_storage", "keyring_storage", "redis_storage"]
+    modules = ["storage", "storage.file", "storage.keyring", "storage.redis"]
     optional = ["filelock", "platformdirs", "keyring", "redis", "aiohttp.web", "webbrowser"]
     # aiohttp is imported first: what it brings along by itself is not ours.
     code = (
@@ -188,5 +188,5 @@ def test_the_storages_import_nothing_that_is_optional() -> None:
     )
     command = [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}\n{code}"]
     imported = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    assert "aioalf.redis_storage" in imported
+    assert "aioalf.storage.redis" in imported
     assert not set(optional) & set(imported)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aioalf.errors import TokenError
-from aioalf.stored_token import binding_of, read_line, write_line
+from aioalf.storage.record import binding_of, read_line, write_line
 from aioalf.token import Token
 
 BINDING = "0f" * 32

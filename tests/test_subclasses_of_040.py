@@ -15,7 +15,7 @@ from aioalf.client import Client
 from aioalf.errors import TokenError
 from aioalf.implicit_manager import TokenStorage
 from aioalf.manager import TokenManager
-from aioalf.stored_token import binding_of, write_line
+from aioalf.storage.record import binding_of, write_line
 from aioalf.testing import AuthorizationServer
 from aioalf.token import Token
 

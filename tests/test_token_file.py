@@ -15,8 +15,8 @@ import pytest
 from fakes import FakeClock
 
 from aioalf.errors import TokenStorageError
-from aioalf.file_storage import FileTokenStorage
-from aioalf.token_file import TokenFile, Unusable
+from aioalf.storage.file import FileTokenStorage
+from aioalf.storage.token_file import TokenFile, Unusable
 
 OURS = '{"format": "aio-alf tokens", "version": 1, "tokens": {"default": "a line"}}'
 

@@ -13,8 +13,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import TokenError
-from .token import Token, usable_access_token
+from ..errors import TokenError
+from ..token import Token, usable_access_token
 
 __all__ = ("binding_of", "read_line", "useful_until", "write_line")
 

@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .clock import Clock
-from .stored_token import useful_until
+from ..clock import Clock
+from .record import useful_until
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

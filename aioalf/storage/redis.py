@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .clock import Clock
-from .errors import TokenStorageError
-from .storage import Lease, TokenStorage
-from .stored_token import useful_until
+from ..clock import Clock
+from ..errors import TokenStorageError
+from .base import Lease, TokenStorage
+from .record import useful_until
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

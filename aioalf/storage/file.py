@@ -13,9 +13,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from .clock import Clock
-from .errors import TokenStorageError
-from .storage import Lease, TokenStorage
+from ..clock import Clock
+from ..errors import TokenStorageError
+from .base import Lease, TokenStorage
 from .token_file import TokenFile, Unusable
 
 __all__ = ("FileTokenStorage",)

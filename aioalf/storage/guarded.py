@@ -14,11 +14,11 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, TypeVar
 
-from .errors import TokenError
-from .redaction import redact
-from .storage import Lease, TokenStorage
-from .stored_token import read_line, write_line
-from .token import Token
+from ..errors import TokenError
+from ..redaction import redact
+from ..token import Token
+from .base import Lease, TokenStorage
+from .record import read_line, write_line
 
 __all__ = ("Slot",)
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import TokenStorageError
-from .storage import Lease, LoopLocks, TokenStorage
+from ..errors import TokenStorageError
+from .base import Lease, LoopLocks, TokenStorage
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend

@@ -10,10 +10,10 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Container
 
-from .backoff import backoff
-from .clock import Clock
-from .storage_slot import Slot
-from .token import Token, newer
+from ..backoff import backoff
+from ..clock import Clock
+from ..token import Token, newer
+from .guarded import Slot
 
 __all__ = ("SharedToken",)
 
