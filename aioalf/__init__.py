@@ -14,13 +14,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .client import Client
-from .client_auth import (
-    ClientAuth,
-    ClientSecretBasic,
-    ClientSecretBasicRaw,
-    ClientSecretPost,
-    NoClientAuth,
-)
 from .clock import Clock
 from .errors import (
     AuthorizationError,
@@ -30,6 +23,13 @@ from .errors import (
     TokenStorageError,
 )
 from .manager import TokenManager
+from .protocol.client_auth import (
+    ClientAuth,
+    ClientSecretBasic,
+    ClientSecretBasicRaw,
+    ClientSecretPost,
+    NoClientAuth,
+)
 from .token import Token
 
 if TYPE_CHECKING:

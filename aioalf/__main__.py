@@ -19,13 +19,6 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from .client import Client
-from .client_auth import (
-    ClientAuth,
-    ClientSecretBasic,
-    ClientSecretBasicRaw,
-    ClientSecretPost,
-    NoClientAuth,
-)
 from .command_io import (
     ExitStatus,
     Failure,
@@ -40,6 +33,13 @@ from .command_io import (
 from .command_line import read_arguments
 from .errors import TokenError, TokenHTTPError
 from .manager import TokenManager
+from .protocol.client_auth import (
+    ClientAuth,
+    ClientSecretBasic,
+    ClientSecretBasicRaw,
+    ClientSecretPost,
+    NoClientAuth,
+)
 from .redaction import safe_url
 from .renewal import NO_TOKEN
 from .storage.base import TokenStorage

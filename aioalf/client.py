@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from aiohttp.client import _BaseRequestContextManager, _RequestOptions, _WSConnectOptions
     from typing_extensions import Unpack
 
-    from .client_auth import ClientAuth
     from .httpclient import HTTPRequest
+    from .protocol.client_auth import ClientAuth
     from .storage.base import TokenStorage
 
 __all__ = ("Client",)

@@ -15,16 +15,16 @@ from weakref import WeakKeyDictionary
 
 from yarl import URL
 
-from .authorization_endpoint import authorization_endpoint_of, authorization_url
 from .browser import BrowserOpener, showing
 from .client import Client
 from .errors import AuthorizationError, TokenError
 from .loopback_port import check_port_range, check_redirect
 from .manager import ClientSecret, TokenManager
+from .protocol.authorization import authorization_endpoint_of, authorization_url
+from .protocol.token_endpoint import scope_string, token_from
 from .restraint import Restraint
 from .storage.base import TokenStorage
 from .token import Token
-from .token_endpoint import scope_string, token_from
 
 __all__ = (
     "ImplicitFlow",

@@ -19,10 +19,10 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from . import loopback_page as pages
-from .authorization_endpoint import error_from
 from .errors import AuthorizationError, TokenError
 from .loopback_http import decoded_pairs, method_not_allowed, only, plain, small_body
 from .loopback_port import LOOPBACK_HOSTS, bind_first_free, check_port_range, check_redirect
+from .protocol.authorization import error_from
 
 __all__ = ("LoopbackReceiver", "ResponseMode")
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Union
 from aiohttp import hdrs
 from yarl import URL
 
-from . import token_endpoint as protocol
 from .backoff import read_retry_after
-from .client_auth import ClientAuth, ClientSecretBasic
 from .clock import Clock
 from .errors import TokenError, TokenErrorResponse, TokenHTTPError
+from .protocol import token_endpoint as protocol
+from .protocol.client_auth import ClientAuth, ClientSecretBasic
 from .redaction import safe_url, secrets_of
 from .renewal import Renewal
 from .token import Token

@@ -15,13 +15,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .errors import TokenError, TokenHTTPError
+from .protocol.token_endpoint import token_from
 from .redaction import fingerprint
 from .restraint import Restraint
 from .sessions import enter_loop
 from .single_flight import Flight
 from .token import Token
 from .token_cache import TokenCache
-from .token_endpoint import token_from
 from .token_life import HeldToken
 
 if TYPE_CHECKING:

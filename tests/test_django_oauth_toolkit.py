@@ -18,7 +18,7 @@ from aioalf import (
     TokenHTTPError,
     TokenManager,
 )
-from aioalf.client_auth import ClientAuth
+from aioalf.protocol.client_auth import ClientAuth
 
 
 def client_of(server: DjangoServer, **options: Any) -> Client:

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioalf import loopback_port
-from aioalf.authorization_endpoint import authorization_endpoint_of, authorization_url
 from aioalf.errors import AuthorizationError, TokenError
 from aioalf.loopback import LoopbackReceiver
 from aioalf.loopback_page import CALLBACK_PATH, Page, render
+from aioalf.protocol.authorization import authorization_endpoint_of, authorization_url
 
 TOKEN = "s3cr3t.token"
 

@@ -12,9 +12,9 @@ import pytest
 from fakes import FakeClock
 from managing import Fetching, manager_for
 
-from aioalf.client_auth import ClientSecretPost
 from aioalf.errors import TokenError, TokenHTTPError
 from aioalf.manager import TokenManager
+from aioalf.protocol.client_auth import ClientSecretPost
 from aioalf.testing import AuthorizationServer
 from aioalf.token import Token
 

@@ -13,8 +13,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from aioalf.errors import TokenHTTPError
+from aioalf.protocol.token_endpoint import read_token_response
 from aioalf.redaction import redact, secrets_of
-from aioalf.token_endpoint import read_token_response
 
 FORM = "application/x-www-form-urlencoded"
 SECRET = 's3cr+t/=% :ä€"<&\\😀'

@@ -12,14 +12,14 @@ import pytest
 
 from aioalf.backoff import read_retry_after
 from aioalf.errors import TokenError, TokenHTTPError
-from aioalf.token import Token
-from aioalf.token_endpoint import (
+from aioalf.protocol.token_endpoint import (
     client_credentials_form,
     read_expires_in,
     read_token_response,
     scope_string,
     token_from,
 )
+from aioalf.token import Token
 
 NOW = 1_700_000_000.0
 JSON = "application/json"

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from .errors import AuthorizationError, TokenError
-from .redaction import redact
+from ..errors import AuthorizationError, TokenError
+from ..redaction import redact
 
 __all__ = ("authorization_endpoint_of", "authorization_url", "error_from")
 

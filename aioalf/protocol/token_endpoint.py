@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from .errors import TokenError, TokenHTTPError
-from .redaction import excerpt, redact
-from .token import Token, usable_access_token
+from ..errors import TokenError, TokenHTTPError
+from ..redaction import excerpt, redact
+from ..token import Token, usable_access_token
 
 __all__ = (
     "client_credentials_form",

@@ -10,7 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import MutableMapping
 
-from .errors import TokenError
+from ..errors import TokenError
 
 __all__ = (
     "ClientAuth",
