@@ -41,7 +41,7 @@ from .protocol.client_auth import (
     NoClientAuth,
 )
 from .redaction import safe_url
-from .renewal import NO_TOKEN
+from .renewal.cache import NO_TOKEN
 from .storage.base import TokenStorage
 
 __all__ = ("main",)

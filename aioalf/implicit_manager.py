@@ -22,7 +22,7 @@ from .loopback_port import check_port_range, check_redirect
 from .manager import ClientSecret, TokenManager
 from .protocol.authorization import authorization_endpoint_of, authorization_url
 from .protocol.token_endpoint import scope_string, token_from
-from .restraint import Restraint
+from .renewal.circuit_breaker import Restraint
 from .storage.base import TokenStorage
 from .token import Token
 

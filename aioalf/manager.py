@@ -1,7 +1,7 @@
 """`TokenManager`: always has one valid token, fetched once however many ask.
 
 It speaks client_credentials (RFC 6749 section 4.4). A flow is a `TokenManager` that obtains its token
-another way: it overrides `fetch_token`. How a token is kept and renewed is in `aioalf.renewal`.
+another way: it overrides `fetch_token`. How a token is kept and renewed is in `aioalf.renewal.cache`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .errors import TokenError, TokenErrorResponse, TokenHTTPError
 from .protocol import token_endpoint as protocol
 from .protocol.client_auth import ClientAuth, ClientSecretBasic
 from .redaction import safe_url, secrets_of
-from .renewal import Renewal
+from .renewal.cache import Renewal
 from .token import Token
 from .token_request import TokenEndpointClient, checked_url, sent_in_clear
 

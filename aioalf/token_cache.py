@@ -1,4 +1,4 @@
-"""`TokenCache`: the token that a manager holds. No task and no waiting: that is `aioalf.renewal`."""
+"""`TokenCache`: the token that a manager holds. No task and no waiting: that is `aioalf.renewal.cache`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from .clock import Clock
+from .renewal.lifetime import HeldToken
 from .token import Token, newer, usable_access_token
-from .token_life import HeldToken
 
 __all__ = ("TokenCache",)
 

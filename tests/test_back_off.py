@@ -14,7 +14,7 @@ from storages import OneSlot
 
 from aioalf.client import Client
 from aioalf.errors import AuthorizationError, TokenError, TokenHTTPError
-from aioalf.restraint import Restraint
+from aioalf.renewal.circuit_breaker import Restraint
 from aioalf.testing import AuthorizationServer
 from aioalf.token import Token
 

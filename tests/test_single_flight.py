@@ -13,7 +13,7 @@ from fakes import FakeClock
 from managing import Fetching, at_once, manager_for, turns, until
 
 from aioalf.errors import TokenError
-from aioalf.single_flight import Flight
+from aioalf.renewal.single_flight import Flight
 from aioalf.testing import AuthorizationServer
 from aioalf.token import Token
 

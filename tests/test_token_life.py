@@ -10,9 +10,9 @@ from fakes import FakeClock
 from managing import Fetching, at_once, manager_for
 
 from aioalf.backoff import backoff
+from aioalf.renewal.lifetime import HeldToken
 from aioalf.testing import AuthorizationServer
 from aioalf.token import Token, newer
-from aioalf.token_life import HeldToken
 
 NOW = 1_700_000_000.0
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import time
 
-from .backoff import backoff
-from .clock import Clock
-from .errors import AuthorizationError, TokenError, TokenHTTPError, copied
-from .token import Token
+from ..backoff import backoff
+from ..clock import Clock
+from ..errors import AuthorizationError, TokenError, TokenHTTPError, copied
+from ..token import Token
 
 __all__ = ("Restraint",)
 

@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
-from .errors import OWN, TokenError, copied
+from ..errors import OWN, TokenError, copied
 
 __all__ = ("Flight",)
 

@@ -14,18 +14,18 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .errors import TokenError, TokenHTTPError
-from .protocol.token_endpoint import token_from
-from .redaction import fingerprint
-from .restraint import Restraint
-from .sessions import enter_loop
+from ..errors import TokenError, TokenHTTPError
+from ..protocol.token_endpoint import token_from
+from ..redaction import fingerprint
+from ..sessions import enter_loop
+from ..token import Token
+from ..token_cache import TokenCache
+from .circuit_breaker import Restraint
+from .lifetime import HeldToken
 from .single_flight import Flight
-from .token import Token
-from .token_cache import TokenCache
-from .token_life import HeldToken
 
 if TYPE_CHECKING:
-    from .storage.shared import SharedToken
+    from ..storage.shared import SharedToken
 
 __all__ = ("NO_TOKEN", "Renewal")
 

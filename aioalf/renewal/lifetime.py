@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 
-from .clock import Clock
-from .token import Token
+from ..clock import Clock
+from ..token import Token
 
 __all__ = ("HeldToken",)
 

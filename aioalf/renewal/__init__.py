@@ -1,0 +1,1 @@
+"""One valid token, whatever the flow: cached, shared, renewed ahead, fetched once. Nothing of HTTP."""
