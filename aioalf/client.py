@@ -10,9 +10,9 @@ from aiohttp import ClientResponse, ClientSession, hdrs
 from aiohttp.client import _RequestContextManager, _WSRequestContextManager
 from yarl import URL
 
-from .keywords import sorted_out
+from .bearer.sender import AUTH_REFUSED, Sender
+from .client_options import sorted_out
 from .manager import ClientSecret, TokenManager
-from .sender import AUTH_REFUSED, Sender
 from .sessions import OwnedSession
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from yarl import URL
 
 from .backoff import read_retry_after
 from .clock import Clock
+from .endpoint import TokenEndpointClient, checked_url, sent_in_clear
 from .errors import TokenError, TokenErrorResponse, TokenHTTPError
 from .protocol import token_endpoint as protocol
 from .protocol.client_auth import ClientAuth, ClientSecretBasic
 from .redaction import safe_url, secrets_of
 from .renewal.cache import Renewal
 from .token import Token
-from .token_request import TokenEndpointClient, checked_url, sent_in_clear
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession

@@ -5,7 +5,7 @@
     async with manager, ClientSession(middlewares=(middleware,)) as session:
         ...
 
-`aioalf.sender` follows the same rules for `Client`; what is the same is in `aioalf.unauthorized`.
+What is the same for `Client` is in `aioalf.bearer.unauthorized`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
 from aiohttp.payload import Payload
 from yarl import URL
 
+from .bearer.body import KeptBody, replayable
+from .bearer.origins import origin_of, origins_of
+from .bearer.unauthorized import UNAUTHORIZED, drain, log_kept_401, without_token
 from .manager import TokenManager
-from .origins import origin_of, origins_of
-from .request_body import KeptBody, replayable
 from .token import Token
-from .unauthorized import UNAUTHORIZED, drain, log_kept_401, without_token
 
 __all__ = ("OAuth2Middleware",)
 

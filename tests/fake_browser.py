@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import aiohttp
 
-from aioalf.loopback_page import CALLBACK_PATH
+from aioalf.interactive.page import CALLBACK_PATH
 
 __all__ = ("FakeBrowser", "connects", "free_ports", "post_answer", "taken")
 

@@ -21,7 +21,7 @@ from fakes import FakeClock
 from aioalf.client import Client
 from aioalf.errors import AuthorizationError
 from aioalf.implicit_manager import OAuthImplictTokenManager, TokenStorage
-from aioalf.loopback import LoopbackReceiver
+from aioalf.interactive.receiver import LoopbackReceiver
 from aioalf.testing import AuthorizationServer
 
 __all__ = ("chromium",)

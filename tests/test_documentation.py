@@ -119,7 +119,7 @@ def _sign_in(url: str) -> None:
     with redirect.value as answer:
         target = urllib.parse.urlsplit(answer.headers["Location"])
     origin = f"{target.scheme}://{target.netloc}"
-    callback = importlib.import_module("aioalf.loopback_page").CALLBACK_PATH
+    callback = importlib.import_module("aioalf.interactive.page").CALLBACK_PATH
     post = urllib.request.Request(
         urllib.parse.urljoin(origin + "/", callback),
         json.dumps({"params": urllib.parse.parse_qsl(target.fragment)}).encode(),

@@ -1,4 +1,4 @@
-"""The implicit flow without a window: `aioalf.implicit_manager` and `aioalf.browser`.
+"""The implicit flow without a window: `aioalf.implicit_manager` and `aioalf.interactive.browser`.
 
 In a real browser: `test_browser.py`.
 """
@@ -26,8 +26,6 @@ from managing import turns
 from storages import OneSlot
 
 import aioalf
-from aioalf import browser as browser_module
-from aioalf.browser import open_in_browser
 from aioalf.client import Client
 from aioalf.errors import AuthorizationError, TokenError
 from aioalf.implicit_manager import (
@@ -36,6 +34,8 @@ from aioalf.implicit_manager import (
     TokenStorage,
     use_implicit_flow,
 )
+from aioalf.interactive import browser as browser_module
+from aioalf.interactive.browser import open_in_browser
 from aioalf.manager import TokenManager
 from aioalf.testing import AuthorizationServer
 
@@ -730,7 +730,7 @@ def test_importing_the_flow_imports_neither_a_server_nor_a_browser() -> None:
     """Only who signs in pays for that."""
     program = (
         "import sys, aioalf.implicit_manager as m; m.OAuthImplictTokenManager('https://a', 'b');"
-        "print(sorted({'aiohttp.web', 'webbrowser', 'aioalf.loopback'} & set(sys.modules)))"
+        "print(sorted({'aiohttp.web', 'webbrowser', 'aioalf.interactive.receiver'} & set(sys.modules)))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The loopback receiver: `aioalf.loopback` and the modules that only it needs."""
+"""The loopback receiver: `aioalf.interactive.receiver` and the modules that only it needs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from fake_browser import connects, free_ports, post_answer, taken
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioalf import loopback_port
 from aioalf.errors import AuthorizationError, TokenError
-from aioalf.loopback import LoopbackReceiver
-from aioalf.loopback_page import CALLBACK_PATH, Page, render
+from aioalf.interactive import port as loopback_port
+from aioalf.interactive.page import CALLBACK_PATH, Page, render
+from aioalf.interactive.receiver import LoopbackReceiver
 from aioalf.protocol.authorization import authorization_endpoint_of, authorization_url
 
 TOKEN = "s3cr3t.token"

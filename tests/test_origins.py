@@ -12,7 +12,7 @@ from clients import arrived, bearer, client_of, manager_of, status_of
 from yarl import URL
 
 from aioalf import Client, OAuth2Middleware, TokenManager
-from aioalf.origins import origin_of, origins_of
+from aioalf.bearer.origins import origin_of, origins_of
 from aioalf.testing import AuthorizationServer
 
 

@@ -19,7 +19,7 @@ from clients import arrived, client_of, status_of
 from managing import turns
 
 from aioalf import Client
-from aioalf.request_body import KeptBody, _written, replayable
+from aioalf.bearer.body import KeptBody, _written, replayable
 from aioalf.testing import AuthorizationServer, ReceivedRequest
 
 # More than the sockets between client and server hold, so that an early 401 comes in mid-body.

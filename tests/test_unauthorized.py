@@ -11,7 +11,8 @@ import pytest
 from clients import arrived, bearer, client_of, manager_of, scripted_server, status_of
 from fakes import FakeClock
 
-from aioalf import OAuth2Middleware, TokenError, unauthorized
+from aioalf import OAuth2Middleware, TokenError
+from aioalf.bearer import unauthorized
 from aioalf.testing import AuthorizationServer
 
 

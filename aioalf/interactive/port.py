@@ -11,7 +11,7 @@ import re
 import socket
 from collections.abc import Sequence
 
-from .errors import TokenError
+from ..errors import TokenError
 
 __all__ = ("LOOPBACK_HOSTS", "bind_first_free", "check_port_range", "check_redirect")
 

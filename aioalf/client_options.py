@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from .bearer.sender import AUTH_REFUSED
 from .manager import TokenManager
-from .sender import AUTH_REFUSED
 
 __all__ = ("sorted_out",)
 

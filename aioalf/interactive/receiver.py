@@ -11,18 +11,17 @@ import hmac
 import json
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Literal
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
-from . import loopback_page as pages
-from .errors import AuthorizationError, TokenError
-from .loopback_http import decoded_pairs, method_not_allowed, only, plain, small_body
-from .loopback_port import LOOPBACK_HOSTS, bind_first_free, check_port_range, check_redirect
-from .protocol.authorization import error_from
+from ..errors import AuthorizationError, TokenError
+from ..protocol.authorization import error_from
+from . import page as pages
+from .port import LOOPBACK_HOSTS, bind_first_free, check_port_range, check_redirect
 
 __all__ = ("LoopbackReceiver", "ResponseMode")
 
@@ -31,6 +30,8 @@ logger = logging.getLogger("aioalf")
 ResponseMode = Literal["query", "fragment", "form_post"]
 
 _FLUSH = 2.0  # seconds that a page already asked for gets before its connection is cut
+
+_MAX_BODY = 64 * 1024  # bytes; a token is a few kilobytes
 
 # aiohttp's server logs the request line of what it cannot parse, and a broken server may have put a
 # token there. What goes wrong in our own handler is logged by `_handle`.
@@ -277,3 +278,44 @@ def _same(given: str, expected: str) -> bool:
 
 def _html(page: pages.Page) -> web.Response:
     return web.Response(text=pages.render(page), content_type="text/html", charset="utf-8")
+
+
+def only(values: Iterable[str]) -> str:
+    """Return the one value; empty where there is none, or more than one."""
+    given = list(values)
+    return given[0] if len(given) == 1 else ""
+
+
+def decoded_pairs(encoded: str) -> list[tuple[str, str]]:
+    """Decode a query or a form; empty where it cannot be one."""
+    try:
+        return parse_qsl(encoded, keep_blank_values=True, max_num_fields=100)
+    except ValueError:
+        return []
+
+
+async def small_body(request: web.BaseRequest, content_type: str) -> bytes | web.Response:
+    """Read a small body of that type, or return the response that refuses it."""
+    if request.content_type != content_type or "Content-Encoding" in request.headers:
+        return plain(415, f"Only {content_type} is accepted here.")
+    body = bytearray()
+    if (request.content_length or 0) <= _MAX_BODY:
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > _MAX_BODY:
+                break
+        else:
+            return bytes(body)
+    return plain(413, "This is more than an answer can be.")
+
+
+def plain(status: int, text: str) -> web.Response:
+    """Answer in plain text: no person is meant to read it."""
+    return web.Response(status=status, text=text + "\n")
+
+
+def method_not_allowed(allowed: str) -> web.Response:
+    """Answer 405, and which methods there are (RFC 9110 section 15.5.6)."""
+    response = plain(405, "This method is not served here.")
+    response.headers["Allow"] = allowed
+    return response

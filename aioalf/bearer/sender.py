@@ -11,12 +11,12 @@ from aiohttp import ClientResponse, ClientResponseError, ClientSession, hdrs
 from multidict import CIMultiDict
 from yarl import URL
 
-from .errors import TokenHTTPError
-from .manager import TokenManager
+from ..errors import TokenHTTPError
+from ..manager import TokenManager
+from ..sessions import OwnedSession, enter_loop
+from ..token import Token
+from .body import KeptBody, keep_body, replayable
 from .origins import origin_of, origins_of
-from .request_body import KeptBody, keep_body, replayable
-from .sessions import OwnedSession, enter_loop
-from .token import Token
 from .unauthorized import UNAUTHORIZED, carried, drain, log_kept_401, without_token
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Flows in which a person takes part, and what they share."""

@@ -1,0 +1,206 @@
+"""The implicit flow (RFC 6749 section 4.2): a person signs in, in a browser on this machine.
+
+RFC 9700 section 2.1.2 has deprecated it. It is here for servers that offer nothing better to a
+program on somebody's desk.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+from weakref import WeakKeyDictionary
+
+from yarl import URL
+
+from ..errors import AuthorizationError, TokenError
+from ..manager import ClientSecret, TokenManager
+from ..protocol.authorization import authorization_endpoint_of, authorization_url
+from ..protocol.token_endpoint import scope_string, token_from
+from ..renewal.circuit_breaker import Restraint
+from ..storage.base import TokenStorage
+from ..token import Token
+from .browser import BrowserOpener, showing
+from .port import check_port_range, check_redirect
+
+__all__ = ("OAuthImplicitTokenManager", "OAuthImplictTokenManager")
+
+logger = logging.getLogger("aioalf")
+
+_RESERVED_PARAMS = frozenset({"redirect_uri", "response_mode", "response_type", "state"})
+_LOCK_MARGIN = 10.0  # seconds longer than a sign-in may take: whoever holds the lock is then gone
+
+
+class _SharedRestraint(Restraint):
+    """Shared by all managers that would get the same token into the same storage.
+
+    A refusal is a person's: it counts for the next client too, even for one made for a single request.
+    """
+
+    _reported: Exception | None = None
+
+    def failed(self, error: Exception) -> str:
+        # What is passed on, or reported for the second time, starts no new minute.
+        if error is self._error or error is self._reported:
+            return ""
+        self._reported = error
+        return super().failed(error)
+
+
+_restraints: WeakKeyDictionary[TokenStorage, dict[object, _SharedRestraint]] = WeakKeyDictionary()
+
+
+class OAuthImplictTokenManager(TokenManager):
+    """Gets tokens by having a person sign in; a `TokenManager` in all else.
+
+    The browser is opened when a token is needed and neither memory nor the storage has one: once,
+    however many tasks wait, and however many clients share the storage. Nothing is renewed ahead or
+    retried. A refusal, or nobody signing in, is remembered for a minute or until `reset_token`, by all
+    clients that share the storage. When nobody waits any more, the sign-in is given up and its port
+    closed.
+
+    (The spelling is that of version 0.4.0; `OAuthImplicitTokenManager` is the same class.)
+
+    :param token_endpoint: where the authorization endpoint is derived from; nothing is asked of it.
+    :param client_id: the client identifier.
+    :param client_secret: not used: the flow has none. May be given, as 0.4.0's examples do.
+    :param http_options: not used.
+    :param scope: the scope to ask for: a string, or a list that is joined with single spaces.
+    :param authorization_endpoint: URL of the authorization endpoint; ``{token_endpoint}/authorize`` by
+        default.
+    :param port_range: the first and the last port on which the answer may be received. The first one
+        that is free is used, and each redirect URI that may result must be registered at the server.
+    :param redirect_host: the host in the redirect URI: ``localhost``, ``127.0.0.1`` or ``[::1]``.
+    :param redirect_path: the path in the redirect URI: empty, or ``/callback`` say.
+    :param response_mode: None leaves the parameter out, and the token comes in the fragment.
+        ``form_post`` asks the server to post it instead (OAuth 2.0 Form Post Response Mode), which
+        keeps it out of the browser's history, where the server knows that. ``fragment`` asks for the
+        fragment in so many words.
+    :param authorization_timeout: how long to wait for the person, in seconds.
+    :param open_browser: shows the person the address that it is called with: a plain function, called
+        in a thread, or an ``async`` one. False or an exception means that it could not; the address is
+        then printed on stderr. By default the browser that ``webbrowser`` finds.
+    :param options: the other keywords of `TokenManager` (``token_storage``, ``token_request_params``,
+        ``expiry_margin``, ``clock``); `token_request_params` go to the authorization endpoint.
+    :raises TypeError: a keyword is unknown.
+    :raises ValueError: a value is none that can be used; the message says why.
+    """
+
+    interactive: ClassVar[bool] = True
+    grant = "implicit"
+
+    def __init__(
+        self,
+        token_endpoint: str | URL | None = None,
+        client_id: str | None = None,
+        client_secret: ClientSecret | None = None,
+        http_options: Mapping[str, Any] | None = None,
+        scope: str | Sequence[str] | None = None,
+        *,
+        authorization_endpoint: str | URL | None = None,
+        port_range: Sequence[int] = (32000, 32009),
+        redirect_host: str = "localhost",
+        redirect_path: str = "",
+        response_mode: Literal["fragment", "form_post"] | None = None,
+        authorization_timeout: float = 300.0,
+        open_browser: BrowserOpener | None = None,
+        **options: Any,  # the keywords of TokenManager, each of a type of its own
+    ) -> None:
+        if response_mode not in (None, "fragment", "form_post"):
+            raise ValueError(
+                f"response_mode is {response_mode!r}; it must be 'fragment', 'form_post' or None"
+            )
+        if not authorization_timeout > 0:
+            raise ValueError("authorization_timeout must be more than 0 seconds")
+        if reserved := sorted(_RESERVED_PARAMS & {*(options.get("token_request_params") or ())}):
+            raise ValueError(f"token_request_params cannot hold {', '.join(reserved)}")
+        self._port_range = check_port_range(port_range)
+        self._redirect = check_redirect(redirect_host, redirect_path)
+        self._response_mode = response_mode
+        self._authorization_timeout = authorization_timeout
+        self._open_browser = open_browser
+        self._authorization_endpoint = authorization_endpoint
+        if authorization_endpoint is not None:
+            # A stored token is bound to it as well.
+            self.grant = f"implicit at {authorization_endpoint}"
+        self.lock_wait = authorization_timeout + _LOCK_MARGIN
+        super().__init__(token_endpoint, client_id, client_secret, http_options, scope, **options)
+
+    def _use_storage(self, storage: TokenStorage) -> None:
+        super()._use_storage(storage)
+        key = (
+            self.grant,
+            str(self._token_endpoint),
+            self._client_id,
+            scope_string(self._scope),
+            repr(self._params),
+            self._clock,
+        )
+        try:
+            shared = _restraints.setdefault(storage, {})
+        except TypeError:  # a storage of somebody's that cannot be hashed, or referred to weakly
+            return
+        self._restraint = shared.setdefault(key, _SharedRestraint(self._clock))
+
+    async def fetch_token(self, previous: Token | None) -> Mapping[str, Any]:
+        """Have the person sign in (RFC 6749 sections 4.2.1 and 4.2.2).
+
+        :param previous: not used: this flow has no refresh tokens.
+        :return: the parameters of the answer.
+        :raises AuthorizationError: the sign-in was refused, failed, or did not come in time.
+        :raises TokenError: it cannot be asked for: no endpoint, no client id, no free port.
+        """
+        from .receiver import LoopbackReceiver  # aiohttp.web: only for those who sign in
+
+        endpoint = self._endpoint_url()
+        if not self._client_id:
+            raise TokenError("Missing credentials (client_id:client_secret)")
+        if (refused := self._restraint.error()) is not None:
+            raise refused  # while this manager waited for the storage's lock
+        host, path = self._redirect
+        receiver = LoopbackReceiver(
+            port_range=self._port_range,
+            redirect_host=host,
+            redirect_path=path,
+            response_mode=self._response_mode or "fragment",
+            check=_check,
+        )
+        timeout = self._authorization_timeout
+        async with receiver:
+            request = {
+                "response_type": "token",
+                "client_id": self._client_id,
+                "redirect_uri": receiver.redirect_uri,
+                "scope": scope_string(self._scope),
+                "state": receiver.state,
+                "response_mode": self._response_mode,
+                **self._params,
+            }
+            url = authorization_url(endpoint, request)
+            opener = self._open_browser
+            async with showing(url, opener, port=receiver.port, timeout=timeout):
+                try:
+                    return await receiver.receive(timeout)
+                except AuthorizationError as error:
+                    # Now, while the storage is locked: the next in line must not open a window.
+                    self._restraint.failed(error)
+                    raise
+
+    def _endpoint_url(self) -> str:
+        if self._authorization_endpoint:
+            return str(self._authorization_endpoint)
+        if not self._token_endpoint:
+            raise TokenError("Missing token endpoint")
+        return authorization_endpoint_of(str(self._token_endpoint))
+
+    def _can_fetch(self) -> bool:
+        return bool(self._authorization_endpoint or self._token_endpoint)
+
+
+#: `OAuthImplictTokenManager` under a correctly spelled name.
+OAuthImplicitTokenManager = OAuthImplictTokenManager
+
+
+def _check(params: Mapping[str, str]) -> None:
+    """Refuse what is no usable token while the person can still be told."""
+    token_from({name: value for name, value in params.items() if name != "expires_in"}, 0.0)
