@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 import aioalf
-from aioalf.command_io import Failure, given_secret
-from aioalf.command_line import read_arguments
+from aioalf.cli.arguments import read_arguments
+from aioalf.cli.io import Failure, given_secret
 from aioalf.testing import AuthorizationServer
 
 URL = "https://api.example.com/v1"

@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 
 import aioalf
-from aioalf import Client, Token, TokenError, TokenManager, demo
+from aioalf import Client, Token, TokenError, TokenManager
+from aioalf.cli import demo
 
 PACKAGE = Path(aioalf.__file__).parents[1]
 NAMES = [scene.name for scene in demo.SCENES]

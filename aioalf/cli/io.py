@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from .redaction import redact
+from ..redaction import redact
 
 __all__ = (
     "ExitStatus",

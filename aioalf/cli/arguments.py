@@ -12,8 +12,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from . import command_types
-from .command_io import one_line
+from . import argument_types as command_types
+from .io import one_line
 
 __all__ = ("read_arguments",)
 
@@ -128,7 +128,7 @@ def read_arguments(
 
 
 def _parsers(environment: Mapping[str, str]) -> tuple[Parser, dict[str, Parser]]:
-    from . import __version__
+    from .. import __version__
 
     raw = argparse.RawDescriptionHelpFormatter
     whole = Parser(

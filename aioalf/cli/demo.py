@@ -16,15 +16,15 @@ from typing import TextIO
 
 import aiohttp
 
-from . import __version__
-from .client import Client
-from .clock import Clock
-from .command_io import one_line
+from .. import __version__
+from ..client import Client
+from ..clock import Clock
+from ..errors import TokenStorageError
+from ..redaction import fingerprint
+from ..storage.file import FileTokenStorage
+from ..testing import AuthorizationServer
 from .demo_screen import Screen
-from .errors import TokenStorageError
-from .redaction import fingerprint
-from .storage.file import FileTokenStorage
-from .testing import AuthorizationServer
+from .io import one_line
 
 __all__ = ("run",)
 
@@ -213,9 +213,9 @@ async def _request_in_a_process(server: AuthorizationServer, file: str) -> None:
     arguments = ["request", "GET", server.resource, "--fail", "--storage", file]
     arguments += ["--token-endpoint", server.token_endpoint, "--client-id", server.client_id]
     # This very package, wherever it was imported from.
-    path = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", __package__, *arguments),
+        *(sys.executable, "-m", "aioalf", *arguments),
         env={
             **os.environ,
             "AIOALF_CLIENT_SECRET": server.client_secret,

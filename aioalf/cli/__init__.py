@@ -1,0 +1,1 @@
+"""The command line: a demo, a request, a token."""
