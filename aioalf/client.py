@@ -11,7 +11,7 @@ from aiohttp.client import _RequestContextManager, _WSRequestContextManager
 from yarl import URL
 
 from .bearer.sender import AUTH_REFUSED, Sender
-from .client_options import sorted_out
+from .client_options import split_options
 from .manager import ClientSecret, TokenManager
 from .sessions import OwnedSession
 
@@ -84,7 +84,7 @@ class Client:
             "token_request_params": token_request_params,
         }
         for_manager = {name: value for name, value in given.items() if value is not None}
-        extra, for_session = sorted_out(self.token_manager_class, options)
+        extra, for_session = split_options(self.token_manager_class, options)
         for_manager.update(extra)
         named = {
             "token_endpoint": token_endpoint,
@@ -95,7 +95,7 @@ class Client:
         }
         if isinstance(token_manager, type):
             raise TypeError("token_manager takes a manager, not a class: TokenManager(...).")
-        if token_manager is not None and not hasattr(token_manager, "present"):
+        if token_manager is not None and not hasattr(token_manager, "peek"):
             raise TypeError(
                 f"token_manager takes a TokenManager, not a {type(token_manager).__name__}."
             )
@@ -144,7 +144,7 @@ class Client:
 
         :raises RuntimeError: no event loop is running, or the client is closed.
         """
-        return self._sender.opened()
+        return self._sender.open_session()
 
     @property
     def closed(self) -> bool:
@@ -254,7 +254,7 @@ class Client:
 
         Who still waits for a token gets a `TokenError` that says so. May be called again.
         """
-        self._sender.stop()
+        self._sender.mark_closed()
         try:
             if self._owns_manager:
                 await self._token_manager.close()

@@ -11,10 +11,10 @@ from aiohttp import ClientSession
 from .bearer.sender import AUTH_REFUSED
 from .manager import TokenManager
 
-__all__ = ("sorted_out",)
+__all__ = ("split_options",)
 
 
-def sorted_out(
+def split_options(
     manager_class: Callable[..., TokenManager], options: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Tell the keywords of a manager class from those of a `ClientSession`."""

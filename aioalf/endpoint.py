@@ -39,16 +39,16 @@ from .errors import TokenError
 from .redaction import safe_url
 from .sessions import OwnedSession
 
-__all__ = ("TokenEndpointClient", "checked_url", "sent_in_clear")
+__all__ = ("TokenEndpointClient", "is_cleartext", "validate_url")
 
 logger = logging.getLogger("aioalf")
 
 _BODY_LIMIT = 2**20  # bytes, after decompression
 _TIMEOUT = ClientTimeout(total=30)
 _TLS_ERRORS = (ClientSSLError, ServerFingerprintMismatch)
-_PASSING_STATUSES = frozenset({429, 502, 503, 504})
+_RETRYABLE_STATUSES = frozenset({429, 502, 503, 504})
 # What `http_options` may not replace: the credentials, the form and the fences.
-_FENCED = frozenset(
+_RESERVED_OPTIONS = frozenset(
     "method str_or_url url params data json auth cookies allow_redirects max_redirects"
     " raise_for_status read_until_eof auto_decompress middlewares self".split()
 )
@@ -87,7 +87,7 @@ class TokenEndpointClient:
     ) -> tuple[ClientResponse, bytes]:
         """Send one token request, again after a passing failure, and read the answer whole.
 
-        :param endpoint: where to, as `checked_url` gives it.
+        :param endpoint: where to, as `validate_url` gives it.
         :param headers: header fields of client authentication.
         :param form: the form, credentials included.
         :return: the response, its connection given back, and its body; any status but a redirect.
@@ -105,7 +105,7 @@ class TokenEndpointClient:
                 if failures >= self._retries or not passing or isinstance(error, _TLS_ERRORS):
                     raise _explained(error, endpoint) from _cause(error)
             else:
-                if failures >= self._retries or response.status not in _PASSING_STATUSES:
+                if failures >= self._retries or response.status not in _RETRYABLE_STATUSES:
                     return response, body
                 retry_after = read_retry_after(
                     response.headers.get(hdrs.RETRY_AFTER), self._clock.time()
@@ -206,11 +206,11 @@ def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], CIMultiDict[st
     known: Callable[..., Any] = ClientSession._request
     parameters = inspect.signature(known).parameters if options else {}
     for name in options:
-        if name not in parameters and name not in _FENCED:
+        if name not in parameters and name not in _RESERVED_OPTIONS:
             raise TypeError(
                 f"http_options: {name!r} is no keyword of aiohttp.ClientSession.request."
             )
-    fenced = sorted(_FENCED & options.keys())
+    fenced = sorted(_RESERVED_OPTIONS & options.keys())
     own: CIMultiDict[str] = CIMultiDict(options.get("headers") or ())
     fenced += sorted({name for name in own if name.lower() in _OWN_HEADERS})
     if fenced:
@@ -220,7 +220,7 @@ def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], CIMultiDict[st
         )
     for name in _OWN_HEADERS:
         own.popall(name, None)
-    kept = {k: v for k, v in options.items() if k not in _FENCED and k != "headers"}
+    kept = {k: v for k, v in options.items() if k not in _RESERVED_OPTIONS and k != "headers"}
     if kept.get("timeout") is None:  # to aiohttp that is the session's
         kept["timeout"] = _TIMEOUT
     return kept, own
@@ -253,7 +253,7 @@ def _cause(error: BaseException) -> BaseException | None:
     return error if isinstance(error, (OSError, asyncio.TimeoutError)) else None
 
 
-def checked_url(url: str | URL) -> URL:
+def validate_url(url: str | URL) -> URL:
     """The URL of a token endpoint (RFC 6749 section 3.2).
 
     :raises TokenError: it is no absolute http or https URL, or holds credentials.
@@ -277,7 +277,7 @@ def checked_url(url: str | URL) -> URL:
     return endpoint
 
 
-def sent_in_clear(url: URL) -> bool:
+def is_cleartext(url: URL) -> bool:
     """Whether what is sent to a URL can be read on its way: it is http, and leaves this machine."""
     host = url.host or ""
     if url.scheme != "http" or host == "localhost" or host.endswith(".localhost"):

@@ -159,10 +159,10 @@ class TokenErrorResponse(ClientResponse):
 
 # For this library itself. The classes above can be copied; a subclass of somebody else's may hold what
 # cannot.
-OWN = frozenset({TokenError, TokenHTTPError, AuthorizationError, TokenStorageError})
+CLONEABLE = frozenset({TokenError, TokenHTTPError, AuthorizationError, TokenStorageError})
 
 
-def copied(error: TokenError) -> TokenError:
+def clone(error: TokenError) -> TokenError:
     """The same error for somebody else: one object would gather the traceback and context of all."""
     # Not copy.copy(): it calls the class, and somebody's own may take other arguments.
     try:

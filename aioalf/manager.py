@@ -19,7 +19,7 @@ from yarl import URL
 
 from .backoff import read_retry_after
 from .clock import Clock
-from .endpoint import TokenEndpointClient, checked_url, sent_in_clear
+from .endpoint import TokenEndpointClient, is_cleartext, validate_url
 from .errors import TokenError, TokenErrorResponse, TokenHTTPError
 from .protocol import token_endpoint as protocol
 from .protocol.client_auth import ClientAuth, ClientSecretBasic
@@ -149,14 +149,16 @@ class TokenManager(Renewal):
 
     def _use_storage(self, storage: TokenStorage) -> None:
         # Here, because most programs need none of these.
-        from .storage.guarded import Slot
+        from .storage.guarded import GuardedStorage
         from .storage.record import binding_of
-        from .storage.shared import SharedToken
+        from .storage.shared import StoredToken
 
         endpoint = None if self._token_endpoint is None else str(self._token_endpoint)
         scope = protocol.scope_string(self._scope)
         binding = binding_of(self.grant, endpoint, self._client_id, scope, self._params)
-        self._shared = SharedToken(Slot(storage, binding, self.storage_patience), self._clock)
+        self._shared = StoredToken(
+            GuardedStorage(storage, binding, self.storage_timeout), self._clock
+        )
 
     async def fetch_token(self, previous: Token | None) -> Mapping[str, Any]:
         """Ask the token endpoint for a token with the client's own credentials.
@@ -175,9 +177,7 @@ class TokenManager(Renewal):
         return await self._request_token()
 
     async def _request_token(self) -> Mapping[str, Any]:
-        return await self._token_request(
-            protocol.client_credentials_form(self._scope, self._params)
-        )
+        return await self.request_token(protocol.client_credentials_form(self._scope, self._params))
 
     async def _fetch(
         self,
@@ -194,7 +194,7 @@ class TokenManager(Renewal):
         :param data: the form.
         :return: the parameters of the token response.
         """
-        endpoint = checked_url(url)
+        endpoint = validate_url(url)
         headers: dict[str, str] = {}
         form: dict[str, Any] = dict(data or {})
         client_id, client_secret = auth or (None, None)
@@ -225,7 +225,7 @@ class TokenManager(Renewal):
                 error.response = TokenErrorResponse.of(response, body)
             raise
 
-    async def _token_request(self, form: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def request_token(self, form: Mapping[str, Any]) -> Mapping[str, Any]:
         """Send a form with the client's credentials; whatever the grant, this is the way."""
         if not self._token_endpoint:
             raise TokenError("Missing token endpoint")
@@ -266,7 +266,7 @@ class TokenManager(Renewal):
         return secret or ""
 
     def _warn_of_plain_http(self, url: URL) -> None:
-        if not self._warned and sent_in_clear(url):
+        if not self._warned and is_cleartext(url):
             self._warned = True
             logger.warning(
                 "The token endpoint %s is not https: the client's secret and its tokens can be read on the"

@@ -17,9 +17,9 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
 from aiohttp.payload import Payload
 from yarl import URL
 
-from .bearer.body import KeptBody, replayable
+from .bearer.body import ReplayablePayload, replayable
 from .bearer.origins import origin_of, origins_of
-from .bearer.unauthorized import UNAUTHORIZED, drain, log_kept_401, without_token
+from .bearer.unauthorized import UNAUTHORIZED, drain, log_not_replayable, send_without_token
 from .manager import TokenManager
 from .token import Token
 
@@ -44,7 +44,7 @@ class OAuth2Middleware:
     def __init__(
         self, token_manager: TokenManager, *, origins: str | URL | Iterable[str | URL]
     ) -> None:
-        if not hasattr(token_manager, "present") or isinstance(token_manager, type):
+        if not hasattr(token_manager, "peek") or isinstance(token_manager, type):
             raise TypeError(
                 f"OAuth2Middleware takes a TokenManager, not a {type(token_manager).__name__}"
                 " (a Client has one: client.token_manager)."
@@ -68,7 +68,7 @@ class OAuth2Middleware:
         :raises TokenError: there is no token to be had.
         """
         if origin_of(request.url) not in self._origins:
-            return without_token(handler(request))
+            return send_without_token(handler(request))
         if body := request.body:  # b"" where there is none
             return self._with_body(request, handler, body)
         return self._authorized(request, handler, b"")
@@ -76,20 +76,20 @@ class OAuth2Middleware:
     async def _with_body(
         self, request: ClientRequest, handler: ClientHandlerType, body: Payload
     ) -> ClientResponse:
-        request._body = kept = KeptBody(body)
+        request._body = kept = ReplayablePayload(body)
         try:
             return await self._authorized(request, handler, kept)
         finally:
             if request._body is kept:
                 request._body = body  # aiohttp closes it in its own time
             else:  # another middleware has put its own in its place, and closed only `kept`
-                await kept.finish()
+                await kept.close_wrapped()
 
     async def _authorized(
         self, request: ClientRequest, handler: ClientHandlerType, body: Payload | Literal[b""]
     ) -> ClientResponse:
         manager = self._token_manager
-        present = manager.present()
+        present = manager.peek()
         token = present or await manager.get()
         if token is not self._token:
             self._token, self._value = token, f"Bearer {token.access_token}"
@@ -98,13 +98,13 @@ class OAuth2Middleware:
         response = await handler(request)
         if response.status != UNAUTHORIZED:
             if present is None:
-                manager.accepted(token)
+                manager.report_accepted(token)
             return response
         if body and not replayable(body):
-            log_kept_401(request.method)
-            manager.renew_behind(token)
+            log_not_replayable(request.method)
+            manager.renew_in_background(token)
             return response
-        if manager.cannot_renew(token):
+        if manager.renewal_blocked(token):
             return response
         await drain(response)
         token = await manager.renew(token)
@@ -119,7 +119,7 @@ class OAuth2Middleware:
         request.update_expect_continue()  # a 100 is to be waited for anew
         response = await handler(request)
         if response.status == UNAUTHORIZED:
-            manager.rejected_too(token)
+            manager.report_rejected(token)
         else:
-            manager.accepted(token)
+            manager.report_accepted(token)
         return response

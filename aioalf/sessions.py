@@ -1,6 +1,6 @@
 """`OwnedSession`: a `ClientSession` opened when it is needed, for the event loop that needs it.
 
-Tokens survive an event loop; sessions, locks and tasks belong to one. `enter_loop` says which.
+Tokens survive an event loop; sessions, locks and tasks belong to one. `bind_to_running_loop` says which.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from aiohttp import ClientSession
 
-__all__ = ("OwnedSession", "enter_loop")
+__all__ = ("OwnedSession", "bind_to_running_loop")
 
 # Sessions and event loops of a parent process. Their sockets and their epoll are shared with it: nothing
 # here may touch them, and to collect them, with the tasks that wait for them, would.
@@ -22,7 +22,9 @@ _inherited: list[object] = []
 _entered_in: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
 
 
-def enter_loop(previous: asyncio.AbstractEventLoop | None, who: str) -> asyncio.AbstractEventLoop:
+def bind_to_running_loop(
+    previous: asyncio.AbstractEventLoop | None, who: str
+) -> asyncio.AbstractEventLoop:
     """Return the running event loop, to which sessions, locks and tasks belong from now on.
 
     :param previous: the loop they belonged to so far.

@@ -13,7 +13,7 @@ from typing import NoReturn
 from .errors import TokenError, TokenHTTPError
 from .redaction import fingerprint
 
-__all__ = ("Token", "TokenError", "TokenHTTPError", "newer", "usable_access_token")
+__all__ = ("Token", "TokenError", "TokenHTTPError", "issued_later", "usable_access_token")
 
 # RFC 6750 section 2.1 allows less (b64token); servers in the field give any visible ASCII.
 _VISIBLE_ASCII = r"[\x21-\x7e]+"
@@ -124,7 +124,7 @@ def usable_access_token(value: object) -> str:
     return value
 
 
-def newer(one: Token, other: Token) -> bool:
+def issued_later(one: Token, other: Token) -> bool:
     """Whether a token was given after another: one that lives shorter may still be the newer one.
 
     Where that cannot be told, whether it expires later; one of unknown life never does.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from .clock import Clock
 from .renewal.lifetime import HeldToken
-from .token import Token, newer, usable_access_token
+from .token import Token, issued_later, usable_access_token
 
 __all__ = ("TokenCache",)
 
-_SKIPPED_STEPS = frozenset({"get", "get_token", "_has_token"})  # `present` passes them by
+_SKIPPED_STEPS = frozenset({"get", "get_token", "_has_token"})  # `peek` passes them by
 
 
 class TokenCache:
@@ -59,7 +59,7 @@ class TokenCache:
         if replaced is not None:
             if stored.access_token == replaced.access_token:
                 return False
-            if replaced.expires_at is not None and newer(replaced, stored):
+            if replaced.expires_at is not None and issued_later(replaced, stored):
                 return False  # it is older, as far as one can tell
         held = HeldToken(stored, self._clock, self._expiry_margin, self._renewal_margin)
         return held.usable()

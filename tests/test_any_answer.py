@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from aioalf import Client, Token, TokenError, TokenErrorResponse, TokenManager
 from aioalf.backoff import read_retry_after
-from aioalf.endpoint import checked_url
+from aioalf.endpoint import validate_url
 from aioalf.protocol.token_endpoint import read_expires_in, read_token_response, token_from
 from aioalf.redaction import redact, safe_url
 from aioalf.storage.record import read_line
@@ -143,7 +143,7 @@ def test_any_url_is_one_or_a_token_error(value: Any) -> None:
     """And whatever it is, it can be shown."""
     assert "password@" not in safe_url(value)
     try:
-        url = checked_url(value)
+        url = validate_url(value)
     except TokenError:
         return
     assert url.host

@@ -14,7 +14,7 @@ from storages import OneSlot
 
 from aioalf.client import Client
 from aioalf.errors import AuthorizationError, TokenError, TokenHTTPError
-from aioalf.renewal.circuit_breaker import Restraint
+from aioalf.renewal.circuit_breaker import CircuitBreaker
 from aioalf.testing import AuthorizationServer
 from aioalf.token import Token
 
@@ -308,14 +308,14 @@ async def test_a_token_that_came_after_a_rejected_one_resets_it_too(clock: FakeC
     manager = Fetching(clock, *[{"access_token": f"t{n}", "expires_in": 5} for n in range(5)])
     first = await manager.get()
     second = await manager.renew(first)
-    assert manager.cannot_renew(second)
+    assert manager.renewal_blocked(second)
     clock.advance(5)
     third = await manager.get()  # because it has expired
     assert third is not second
-    manager.accepted(third)
+    manager.report_accepted(third)
     fourth = await manager.renew(third)
     clock.advance(1.1)  # as long as after a first time
-    assert not manager.cannot_renew(fourth)
+    assert not manager.renewal_blocked(fourth)
 
 
 async def test_renew_raises_while_it_backs_off_and_says_until_when(clock: FakeClock) -> None:
@@ -330,15 +330,15 @@ async def test_renew_raises_while_it_backs_off_and_says_until_when(clock: FakeCl
 
 
 async def test_a_renewal_that_runs_is_joined_also_while_it_backs_off(clock: FakeClock) -> None:
-    """`cannot_renew` says no, and `renew` keeps the promise."""
+    """`renewal_blocked` says no, and `renew` keeps the promise."""
     manager = Fetching(clock, *[{"access_token": f"t{n}", "expires_in": 2} for n in range(4)])
     second = await manager.renew(await manager.get())
     clock.advance(1.1)
     third = await manager.renew(second)  # the next one not for 1.5 s at least
     clock.advance(1.4)
-    assert manager.cannot_renew(third)
+    assert manager.renewal_blocked(third)
     assert at_once(manager.get()) is third  # and is renewed ahead: it has 0.6 s to live
-    assert not manager.cannot_renew(third)
+    assert not manager.renewal_blocked(third)
     assert (await manager.renew(third)).access_token == "t3"
 
 
@@ -366,7 +366,7 @@ async def test_a_token_that_another_process_stored_is_not_held_against_the_next_
     await two.reset_token()
     second = await one.renew(first)
     assert (second.access_token, len(one.fetches)) == ("other", 1)
-    assert not one.cannot_renew(second)
+    assert not one.renewal_blocked(second)
     assert (await one.renew(second)).access_token == "token-2"
 
 
@@ -376,10 +376,10 @@ async def test_a_token_that_reset_token_gave_is_replaced_at_once_when_it_is_reje
     """What was held against those before it is forgotten."""
     manager = Fetching(clock)
     second = await manager.renew(await manager.get())
-    assert manager.cannot_renew(second)
+    assert manager.renewal_blocked(second)
     await manager.reset_token()
     third = await manager.get()
-    assert not manager.cannot_renew(third)
+    assert not manager.renewal_blocked(third)
     assert (await manager.renew(third)).access_token == "token-4"
 
 
@@ -395,9 +395,9 @@ async def test_a_late_401_is_answered_with_the_token_that_is_there_whatever_back
     clock.advance(3535)
     for _ in range(3):
         assert at_once(manager.get()) is second  # and is renewed ahead, in vain
-        await until(lambda: manager._flying is None)
-    assert manager.cannot_renew(second)
-    assert not manager.cannot_renew(first)
+        await until(lambda: manager._in_flight is None)
+    assert manager.renewal_blocked(second)
+    assert not manager.renewal_blocked(first)
     assert at_once(manager.renew(first)) is second
 
 
@@ -414,7 +414,7 @@ async def test_a_token_renewed_behind_a_401_that_is_then_accepted_resets_the_bac
         server.revoke_all()
         async with client.post(server.resource, data=once()) as response:
             assert response.status == 401
-        await until(lambda: client.token_manager._flying is None)
+        await until(lambda: client.token_manager._in_flight is None)
         assert await status(client, server) == 200
         server.revoke_all()
         assert await status(client, server) == 200
@@ -422,25 +422,25 @@ async def test_a_token_renewed_behind_a_401_that_is_then_accepted_resets_the_bac
 
 
 async def test_a_token_that_was_accepted_costs_no_more_thought(clock: FakeClock) -> None:
-    """Until then each use of it is looked at; from then on `present` gives it."""
+    """Until then each use of it is looked at; from then on `peek` gives it."""
     manager = Fetching(clock)
     second = await manager.renew(await manager.get())
-    assert manager.present() is None
-    manager.accepted(second)
+    assert manager.peek() is None
+    manager.report_accepted(second)
     assert at_once(manager.get()) is second
-    assert manager.present() is second
+    assert manager.peek() is second
 
 
 async def test_a_renewal_behind_a_401_counts_as_one_because_of_it(clock: FakeClock) -> None:
     """An API that takes no token at all is not asked for new ones by uploads either."""
     manager = Fetching(clock)
     first = await manager.get()
-    manager.renew_behind(first)
-    await until(lambda: manager._flying is None)
+    manager.renew_in_background(first)
+    await until(lambda: manager._in_flight is None)
     second = await manager.get()
     assert second.access_token == "token-2"
-    assert manager.cannot_renew(second)
-    manager.renew_behind(second)
+    assert manager.renewal_blocked(second)
+    manager.renew_in_background(second)
     assert at_once(manager.get()) is second
     assert len(manager.fetches) == 2
 
@@ -465,7 +465,7 @@ async def test_a_token_that_came_all_the_same_ends_what_was_held_against_the_nex
     clock: FakeClock,
 ) -> None:
     """Two may share a restraint: one was refused while the other signed in."""
-    restraint = Restraint(clock)
+    restraint = CircuitBreaker(clock)
     restraint.failed(AuthorizationError("Denied", error="access_denied"))
     assert restraint.error() is not None
     restraint.succeeded(Token("t"), after_rejection=False)
@@ -481,7 +481,7 @@ async def test_what_was_held_against_a_token_is_forgotten_also_where_reset_token
     manager.answers = [TokenError("down")]
     with pytest.raises(TokenError, match="down"):
         await manager.reset_token()
-    assert not manager.cannot_renew(second)
+    assert not manager.renewal_blocked(second)
 
 
 async def test_reset_token_begins_a_row_of_failures_of_its_own(clock: FakeClock) -> None:

@@ -71,7 +71,7 @@ async def expired(clock: FakeClock, storage: TokenStorage | None) -> Rotating:
 
 async def settled(manager: TokenManager, storage: TokenStorage | None) -> None:
     """Wait for what still runs behind the scenes; the lock is then free."""
-    await until(lambda: manager._flying is None)
+    await until(lambda: manager._in_flight is None)
     if isinstance(storage, Slow):
         await until(lambda: not storage.locked)
 
@@ -219,7 +219,7 @@ class Refreshing(TokenManager):
     async def fetch_token(self, previous: Token | None) -> Mapping[str, Any]:
         if previous is None or previous.refresh_token is None:
             return await super().fetch_token(previous)
-        return await self._token_request(
+        return await self.request_token(
             {"grant_type": "refresh_token", "refresh_token": previous.refresh_token}
         )
 

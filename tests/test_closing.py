@@ -129,9 +129,9 @@ async def test_a_renewal_that_may_rotate_is_let_finish_and_saved(clock: FakeCloc
 async def test_a_renewal_that_may_rotate_is_given_so_long_and_no_longer(
     clock: FakeClock,
 ) -> None:
-    """`close_patience` bounds it."""
+    """`close_timeout` bounds it."""
     manager = Fetching(clock, ROTATING)
-    manager.close_patience = 0.01
+    manager.close_timeout = 0.01
     await manager.get()
     clock.advance(3600)
     manager.gate = asyncio.Event()

@@ -18,7 +18,7 @@ import pytest
 
 import aioalf
 from aioalf.cli.arguments import read_arguments
-from aioalf.cli.io import Failure, given_secret
+from aioalf.cli.io import CommandError, read_secret
 from aioalf.testing import AuthorizationServer
 
 URL = "https://api.example.com/v1"
@@ -167,8 +167,8 @@ def test_a_secret_file_of_something_else_is_refused(content: bytes, tmp_path: Pa
     file = tmp_path / "secret"
     file.write_bytes(content)
     arguments = ["token", "--token-endpoint", URL, "--client-id", "id", "--secret-file", str(file)]
-    with pytest.raises(Failure, match="one line") as caught:
-        given_secret(read_arguments(arguments, {}))
+    with pytest.raises(CommandError, match="one line") as caught:
+        read_secret(read_arguments(arguments, {}))
     assert caught.value.status == 2
 
 

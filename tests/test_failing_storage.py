@@ -34,7 +34,7 @@ async def renew_thrice(manager: Fetching) -> None:
     for number in (1, 2, 3):
         token = await manager.get()
         assert token.access_token == f"token-{number}"
-        manager.accepted(token)
+        manager.report_accepted(token)
         if number < 3:
             await manager.renew(token)
 
@@ -70,11 +70,11 @@ async def test_a_storage_that_raises_is_done_without_and_logged_once(
 async def test_a_storage_that_stalls_is_waited_for_so_long_and_no_longer(
     method: str, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`storage_patience` for its methods, `lock_wait` for its lock."""
+    """`storage_timeout` for its methods, `lock_timeout` for its lock."""
 
     class Impatient(Fetching):
-        storage_patience = 0.001
-        lock_wait = 0.001
+        storage_timeout = 0.001
+        lock_timeout = 0.001
 
     storage = Stalling(method)
     manager = Impatient(clock, token_storage=storage)
@@ -245,7 +245,7 @@ async def test_a_lock_that_another_holds_is_waited_for_so_long_and_no_longer(
     """Then the renewal goes on without it, and the log says so."""
 
     class Impatient(Fetching):
-        lock_wait = 0.001
+        lock_timeout = 0.001
 
     storage = OneSlot()
     manager = Impatient(clock, token_storage=storage)
@@ -266,7 +266,7 @@ async def test_a_stored_token_is_not_used_while_the_one_that_replaced_it_is_unsa
     clock.advance(3535)
     storage.method = "save"
     assert await manager.get_token() == "a1"  # renewed ahead
-    await until(lambda: manager._flying is None)
+    await until(lambda: manager._in_flight is None)
     assert await manager.get_token() == "a2"
     clock.advance(5)
     assert await manager.get_token() == "token-3"

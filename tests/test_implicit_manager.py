@@ -426,7 +426,7 @@ async def test_nobody_signing_in_is_an_error_in_time(
 ) -> None:
     """The port is closed then."""
     one = manager(server, open_browser=lambda url: False, authorization_timeout=0.05)
-    assert one.lock_wait > 0.05
+    assert one.lock_timeout > 0.05
     with pytest.raises(AuthorizationError, match=r"Nobody signed in within 0\.05 seconds"):
         await one.get_token()
     assert not await connects(one._port_range[0])

@@ -294,7 +294,7 @@ def test_no_answer_whatever_it_holds_crashes_the_receiver(pairs: list[tuple[str,
     async def take() -> None:
         one = LoopbackReceiver()
         one._answer = asyncio.get_running_loop().create_future()
-        page = one._take([*pairs, ("state", one.state)], "fragment")
+        page = one._accept_response([*pairs, ("state", one.state)], "fragment")
         assert page.title in render(page)
         one._answer.exception()
 

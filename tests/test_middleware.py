@@ -514,7 +514,7 @@ async def test_a_token_renewed_behind_a_401_that_is_then_accepted_resets_the_bac
             server.revoke_all()
             async with session.post(server.resource, data=once()) as response:
                 assert response.status == 401
-            await until(lambda: manager._flying is None)
+            await until(lambda: manager._in_flight is None)
             assert await status_of(session, server.resource) == 200
             server.revoke_all()
             assert await status_of(session, server.resource) == 200

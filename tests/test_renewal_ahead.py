@@ -53,7 +53,7 @@ async def test_if_renewal_ahead_fails_the_old_token_is_served_until_it_expires(
         clock.advance(DUE)
         while clock.monotonic() < 1000 + 3589:
             assert await manager.get() is first
-            await until(lambda: manager._flying is None)
+            await until(lambda: manager._in_flight is None)
             clock.advance(1)
         assert server.accepts(first.access_token)
         # Two for nothing, then one after 1, 2, 4, 8, 16 and up to 30 seconds.
@@ -76,9 +76,9 @@ async def test_a_renewal_ahead_that_fails_once_is_tried_again_by_the_next_call(
     manager.answers = [TokenError("a passing cloud")]
     clock.advance(DUE)
     assert at_once(manager.get()) is first
-    await until(lambda: manager._flying is None)
+    await until(lambda: manager._in_flight is None)
     assert at_once(manager.get()) is first
-    await until(lambda: manager._flying is None)
+    await until(lambda: manager._in_flight is None)
     assert at_once(manager.get_token()) == "token-3"
     assert [r.levelno for r in caplog.records if "passing cloud" in r.message] == [logging.WARNING]
 
@@ -103,7 +103,7 @@ async def test_steady_traffic_never_waits_for_a_token(
         await asyncio.sleep(0)
     assert 10 <= len(seen) <= 16
     assert len(manager.fetches) - len(seen) <= 1
-    await until(lambda: manager._flying is None)
+    await until(lambda: manager._in_flight is None)
 
 
 async def test_whoever_comes_after_its_end_waits_for_the_renewal_that_has_begun(
@@ -166,7 +166,7 @@ async def test_an_interactive_flow_is_not_renewed_behind_a_401(clock: FakeClock)
     """The next call asks, and only that: there somebody waits."""
     manager = Interactive(clock)
     first = await manager.get()
-    manager.renew_behind(first)
+    manager.renew_in_background(first)
     await turns(5)
     assert len(manager.fetches) == 1
     assert (await manager.get()).access_token == "token-2"
@@ -177,9 +177,9 @@ async def test_a_renewal_behind_a_401_serves_the_next_call(clock: FakeClock) -> 
     manager = Fetching(clock)
     first = await manager.get()
     for _ in range(100):
-        manager.renew_behind(first)
-    await until(lambda: manager._flying is None)
-    manager.renew_behind(first)
+        manager.renew_in_background(first)
+    await until(lambda: manager._in_flight is None)
+    manager.renew_in_background(first)
     assert at_once(manager.get_token()) == "token-2"
     assert len(manager.fetches) == 2
 
@@ -187,7 +187,7 @@ async def test_a_renewal_behind_a_401_serves_the_next_call(clock: FakeClock) -> 
 async def test_what_an_interactive_flow_gets_after_a_401_is_doubted(clock: FakeClock) -> None:
     """Nobody is asked to sign in again at once where the API takes no token at all."""
     manager = Interactive(clock)
-    manager.renew_behind(await manager.get())
+    manager.renew_in_background(await manager.get())
     second = await manager.get()
     assert second.access_token == "token-2"
-    assert manager.cannot_renew(second)
+    assert manager.renewal_blocked(second)

@@ -19,7 +19,7 @@ from clients import arrived, client_of, status_of
 from managing import turns
 
 from aioalf import Client
-from aioalf.bearer.body import KeptBody, _written, replayable
+from aioalf.bearer.body import ReplayablePayload, _write_until_cancelled, replayable
 from aioalf.testing import AuthorizationServer, ReceivedRequest
 
 # More than the sockets between client and server hold, so that an early 401 comes in mid-body.
@@ -335,9 +335,9 @@ async def test_a_body_that_aiohttp_does_not_take_is_refused_as_it_does(
 
 async def test_a_body_that_is_kept_twice_can_be_sent_again() -> None:
     """A `Client` whose session has a middleware of this library, too."""
-    once = KeptBody(io.BytesIO(SMALL))
-    assert replayable(KeptBody(once))
-    assert not replayable(KeptBody(KeptBody(chunks())))
+    once = ReplayablePayload(io.BytesIO(SMALL))
+    assert replayable(ReplayablePayload(once))
+    assert not replayable(ReplayablePayload(ReplayablePayload(chunks())))
 
 
 async def chunks() -> AsyncIterator[bytes]:
@@ -364,7 +364,7 @@ async def test_what_a_thread_reads_late_is_not_written_any_more() -> None:
             await writer.write(b"two")
 
     writer: Any = Writer()
-    sending = asyncio.create_task(_written(Reading(b""), writer, None))
+    sending = asyncio.create_task(_write_until_cancelled(Reading(b""), writer, None))
     await turns(5)
     sending.cancel()
     await turns(5)
@@ -392,7 +392,7 @@ async def test_a_write_that_waits_for_the_network_is_given_up_at_once() -> None:
             await writer.write(b"one")
 
     writer: Any = Writer()
-    sending = asyncio.create_task(_written(Writing(b""), writer, None))
+    sending = asyncio.create_task(_write_until_cancelled(Writing(b""), writer, None))
     await turns(5)
     sending.cancel()
     await turns(5)

@@ -241,7 +241,7 @@ async def test_a_refresh_token_that_is_repeated_is_not_shown(server: Authorizati
     class Refreshing(TokenManager):
         async def fetch_token(self, previous: Token | None) -> Any:
             form = {"grant_type": "refresh_token", "refresh_token": REFRESH}
-            return await self._token_request(form)
+            return await self.request_token(form)
 
     manager = Refreshing(server.token_endpoint, server.client_id, SECRET)
     server.answer_next(400, body=f"<p>The grant {REFRESH} is over")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from aioalf.storage import TokenStorage
-from aioalf.storage.record import useful_until
+from aioalf.storage.record import expires_at_of
 
 
 class Plain(TokenStorage):
@@ -173,7 +173,7 @@ def test_a_storage_keeps_no_event_loop_alive() -> None:
 )
 def test_a_line_is_useful_until_its_token_expires_for_good(line: str, until: float | None) -> None:
     """RFC 6749 section 6: a refresh token outlives the access token. What is not ours is kept."""
-    assert useful_until(line) == until
+    assert expires_at_of(line) == until
 
 
 def test_the_storages_import_nothing_that_is_optional() -> None:

@@ -16,7 +16,7 @@ from fakes import FakeClock
 
 from aioalf.errors import TokenStorageError
 from aioalf.storage.file import FileTokenStorage
-from aioalf.storage.token_file import TokenFile, Unusable
+from aioalf.storage.token_file import TokenFile, TokenFileError
 
 OURS = '{"format": "aio-alf tokens", "version": 1, "tokens": {"default": "a line"}}'
 
@@ -321,6 +321,6 @@ async def test_a_save_whose_caller_has_gone_does_not_wait_for_the_file(
     abandoned = threading.Event()
     abandoned.set()
     file = TokenFile(written, clock)
-    with file.lock_file(), pytest.raises(Unusable, match="stays locked"):
+    with file.lock_file(), pytest.raises(TokenFileError, match="stays locked"):
         await asyncio.to_thread(file.update, "default", "late", abandoned)
     assert written.read_text() == OURS

@@ -12,7 +12,7 @@ from managing import Fetching, at_once, manager_for
 from aioalf.backoff import backoff
 from aioalf.renewal.lifetime import HeldToken
 from aioalf.testing import AuthorizationServer
-from aioalf.token import Token, newer
+from aioalf.token import Token, issued_later
 
 NOW = 1_700_000_000.0
 
@@ -139,10 +139,12 @@ def test_of_two_tokens_the_newer_expires_later_where_nothing_else_is_known(
     one: float | None, other: float | None, later: bool
 ) -> None:
     """An unknown life has no end."""
-    assert newer(Token("a", None, expires_at=one), Token("b", None, expires_at=other)) is later
-    assert newer(Token("a", None, expires_at=one), Token("b", 60, expires_at=other)) is later
+    assert (
+        issued_later(Token("a", None, expires_at=one), Token("b", None, expires_at=other)) is later
+    )
+    assert issued_later(Token("a", None, expires_at=one), Token("b", 60, expires_at=other)) is later
     unknown = Token("c", None)
-    assert not newer(unknown, unknown)
+    assert not issued_later(unknown, unknown)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,7 @@ def test_the_newer_of_two_tokens_may_be_the_first_to_expire(
 ) -> None:
     """A server may give each token another life: it counts when each was given."""
     first = Token("a", one[0], expires_at=one[1])
-    assert newer(first, Token("b", other[0], expires_at=other[1])) is later
+    assert issued_later(first, Token("b", other[0], expires_at=other[1])) is later
 
 
 # A manager and its clocks

@@ -20,20 +20,20 @@ from aiohttp.payload import (
     Payload,
 )
 
-__all__ = ("KeptBody", "keep_body", "replayable")
+__all__ = ("ReplayablePayload", "replayable", "replayable_body")
 
 _PLAIN = (str, bytes, bytearray, memoryview, int, float, type(None))
 
 
-def keep_body(data: Any) -> Any:
+def replayable_body(data: Any) -> Any:
     """Return what to give to aiohttp as ``data`` so that it can be sent again, where that is possible.
 
     Text, bytes and plain forms are built anew for each send and returned as they are. Anything else
-    becomes a `KeptBody`, which the caller closes when all is done.
+    becomes a `ReplayablePayload`, which the caller closes when all is done.
     """
     if isinstance(data, _PLAIN) or _is_plain_form(data):
         return data
-    return KeptBody(data)
+    return ReplayablePayload(data)
 
 
 def _is_plain_form(data: Any) -> bool:
@@ -53,25 +53,25 @@ def replayable(body: Payload) -> bool:
     Asked after the first send. Of what aiohttp does not know itself, nothing can be said: that is not
     sent again, since a second request with half a body is worse than a 401.
     """
-    while isinstance(body, KeptBody):  # a middleware keeps what a client keeps already
-        body = body.kept
-    return not _spent(body) and _known(body)
+    while isinstance(body, ReplayablePayload):  # a middleware keeps what a client keeps already
+        body = body.wrapped
+    return not _is_consumed(body) and _is_known_type(body)
 
 
-def _spent(body: Payload) -> bool:
+def _is_consumed(body: Payload) -> bool:
     if body.consumed or isinstance(body, AsyncIterablePayload):
         return True
     if isinstance(body, MultipartWriter):
-        return any(_spent(part) for part, _, _ in body)
+        return any(_is_consumed(part) for part, _, _ in body)
     if isinstance(body, IOBasePayload):
         file: Any = body._value
         return getattr(file, "closed", False) or not _can_seek(file)
     return False
 
 
-def _known(body: Payload) -> bool:
+def _is_known_type(body: Payload) -> bool:
     if isinstance(body, MultipartWriter):
-        return all(_known(part) for part, _, _ in body)
+        return all(_is_known_type(part) for part, _, _ in body)
     return isinstance(body, (BytesPayload, IOBasePayload))
 
 
@@ -88,50 +88,50 @@ def _can_seek(file: Any) -> bool:
         return False
 
 
-class KeptBody(Payload):
+class ReplayablePayload(Payload):
     """A payload that aiohttp cannot close: it stays open for a second send, until `finish`.
 
     :param data: what the caller gave as ``data``.
     """
 
     def __init__(self, data: Any) -> None:
-        self.kept = _payload(data)
-        self._in_threads = _reads_files(self.kept) and replayable(self.kept)
-        if isinstance(self.kept, IOBasePayload):
-            self.kept.size  # noqa: B018 - notes the present position as the start of the body
+        self.wrapped = _payload(data)
+        self._in_threads = _reads_files(self.wrapped) and replayable(self.wrapped)
+        if isinstance(self.wrapped, IOBasePayload):
+            self.wrapped.size  # noqa: B018 - notes the present position as the start of the body
         super().__init__(None)
-        self._headers = self.kept.headers
-        self._filename = self.kept.filename
-        self._encoding = self.kept.encoding
+        self._headers = self.wrapped.headers
+        self._filename = self.wrapped.filename
+        self._encoding = self.wrapped.encoding
 
     @property
     def size(self) -> int | None:
-        return self.kept.size
+        return self.wrapped.size
 
     @property
     def consumed(self) -> bool:
-        return _spent(self.kept)
+        return _is_consumed(self.wrapped)
 
     @property
     def autoclose(self) -> bool:
         return True
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return self.kept.decode(encoding, errors)
+        return self.wrapped.decode(encoding, errors)
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        return await self.kept.as_bytes(encoding, errors)
+        return await self.wrapped.as_bytes(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        await self.kept.write(writer)
+        await self.wrapped.write(writer)
 
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
         if self._in_threads:
-            await _written(self.kept, writer, content_length)
+            await _write_until_cancelled(self.wrapped, writer, content_length)
         else:
-            await self.kept.write_with_length(writer, content_length)
+            await self.wrapped.write_with_length(writer, content_length)
 
     async def close(self) -> None:
         """Do nothing: aiohttp calls this after each send."""
@@ -139,28 +139,28 @@ class KeptBody(Payload):
     def _close(self) -> None:
         """Do nothing, for the same reason."""
 
-    async def finish(self) -> None:
+    async def close_wrapped(self) -> None:
         """Close what the caller gave, as aiohttp would have done after the only send."""
-        await self.kept.close()
+        await self.wrapped.close()
 
 
-class _CutOff(Exception):
+class _Stopped(Exception):
     """Nothing more is to be written."""
 
 
-class _Gate:
+class _StoppableWriter:
     """A writer that can be shut, and that tells whether somebody is in the midst of writing."""
 
     def __init__(self, writer: AbstractStreamWriter) -> None:
         self._writer = writer
-        self.busy = self.shut = False
+        self.busy = self.stopped = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._writer, name)
 
     async def write(self, chunk: Any) -> None:
-        if self.shut:
-            raise _CutOff
+        if self.stopped:
+            raise _Stopped
         self.busy = True
         try:
             await self._writer.write(chunk)
@@ -168,13 +168,15 @@ class _Gate:
             self.busy = False
 
 
-async def _written(body: Payload, writer: AbstractStreamWriter, length: int | None) -> None:
+async def _write_until_cancelled(
+    body: Payload, writer: AbstractStreamWriter, length: int | None
+) -> None:
     """Write a payload that reads its files in threads; when this is cancelled, no thread reads on.
 
     A 401 may come in mid-body, and a thread cannot be cancelled. One that reads the next part of a file
     would move the position after the second send has gone back to the start: a part would be missing.
     """
-    gate = _Gate(writer)
+    gate = _StoppableWriter(writer)
     writing = asyncio.ensure_future(
         body.write_with_length(cast("AbstractStreamWriter", gate), length)
     )
@@ -183,7 +185,7 @@ async def _written(body: Payload, writer: AbstractStreamWriter, length: int | No
         try:
             await asyncio.wait({writing})
         except asyncio.CancelledError:
-            cancelled = gate.shut = True
+            cancelled = gate.stopped = True
             if gate.busy:
                 writing.cancel()  # it waits for the network, and nothing reads
     if cancelled:

@@ -13,11 +13,11 @@ from yarl import URL
 
 from ..errors import TokenHTTPError
 from ..manager import TokenManager
-from ..sessions import OwnedSession, enter_loop
+from ..sessions import OwnedSession, bind_to_running_loop
 from ..token import Token
-from .body import KeptBody, keep_body, replayable
+from .body import ReplayablePayload, replayable, replayable_body
 from .origins import origin_of, origins_of
-from .unauthorized import UNAUTHORIZED, carried, drain, log_kept_401, without_token
+from .unauthorized import UNAUTHORIZED, drain, had_token, log_not_replayable, send_without_token
 
 if TYPE_CHECKING:
     from aiohttp import ClientWebSocketResponse
@@ -63,8 +63,8 @@ class Sender:
         self._source = session
         self._session: ClientSession | None = None
         self._raise_for_status: Any = False  # what it does, where a request does not say
-        self._usual = False  # whether its `request` is aiohttp's own
-        self._plain = False  # that, and whether it raises for no status by itself
+        self._unpatched = False  # whether its `request` is aiohttp's own
+        self._fast_path = False  # that, and whether it raises for no status by itself
         self._loop: asyncio.AbstractEventLoop | None = None
         self._origins: frozenset[Origin] | None = None
         if origins is not None:  # an empty list is a mistake, and not "any origin"
@@ -77,7 +77,7 @@ class Sender:
         self._token: Token | None = None
         self._bearer: CIMultiDict[str] = CIMultiDict()
 
-    def opened(self) -> ClientSession:
+    def open_session(self) -> ClientSession:
         """The session, for the event loop that runs.
 
         :raises RuntimeError: the client is closed, or is used in two event loops that both run.
@@ -86,21 +86,21 @@ class Sender:
             raise RuntimeError("This Client is closed.")
         loop = get_running_loop()
         if self._session is None or self._loop is not loop:
-            self._loop = enter_loop(self._loop, "Client")
+            self._loop = bind_to_running_loop(self._loop, "Client")
             source = self._source
             self._session = source.get() if isinstance(source, OwnedSession) else source
             self._raise_for_status = self._session.raise_for_status
-            self._usual = getattr(self._session.request, "__func__", None) is _REQUEST
-            self._plain = self._usual and not self._raise_for_status
+            self._unpatched = getattr(self._session.request, "__func__", None) is _REQUEST
+            self._fast_path = self._unpatched and not self._raise_for_status
         return self._session
 
-    def stop(self) -> None:
+    def mark_closed(self) -> None:
         """Send nothing any more."""
         self.closed, self._session = True, None
 
     async def close(self) -> None:
         """Close the session, unless it is borrowed."""
-        self.stop()
+        self.mark_closed()
         if isinstance(self._source, OwnedSession):
             await self._source.close()
 
@@ -110,13 +110,18 @@ class Sender:
         :param options: the keywords of ``ClientSession.request``; changed here.
         """
         session = self._session
-        if session is not None and self._loop is get_running_loop() and not options and self._plain:
+        if (
+            session is not None
+            and self._loop is get_running_loop()
+            and not options
+            and self._fast_path
+        ):
             # Most requests come here: a token, and nothing else to look at. What stands here is felt.
-            token = self._token_manager.present()
+            token = self._token_manager.peek()
             if (
                 token is self._token is not None
                 and ClientSession.request is _REQUEST
-                and (self._origins is None or self._may_have_token(url))
+                and (self._origins is None or self._token_allowed(url))
             ):
                 sent = self._bearer.copy()  # what is put round aiohttp may add to it
                 response = await session._request(method, url, headers=sent)
@@ -136,41 +141,43 @@ class Sender:
         """Send any request; or go on with one that was answered 401, with that token."""
         session = self._session
         if session is None or self._loop is not get_running_loop():
-            session = self.opened()
+            session = self.open_session()
         # Inside session.request is a coroutine, which it puts into an ``async with``. `Client` has one
         # round all this already; a second costs as much as all the rest here.
-        usual = self._usual and ClientSession.request is _REQUEST
+        usual = self._unpatched and ClientSession.request is _REQUEST
         request = session._request if usual else session.request
-        if self._origins is not None and not self._may_have_token(url):
-            return await without_token(request(method, url, **options))
+        if self._origins is not None and not self._token_allowed(url):
+            return await send_without_token(request(method, url, **options))
         raise_for_status, body = self._raise_for_status, None
         if options or raise_for_status:
-            raise_for_status, body = self._taken_over(options)
+            raise_for_status, body = self._extract_options(options)
         manager = self._token_manager
         try:
             if refused is None or token is None:
-                present = manager.present()
+                present = manager.peek()
                 token = present or await manager.get()
                 options["headers"] = self._headers(options.get("headers"), token)
                 response = await request(method, url, **options)
                 if present is None and response.status != UNAUTHORIZED:
-                    manager.accepted(token)
+                    manager.report_accepted(token)
             else:
                 response = refused
             if response.status == UNAUTHORIZED and not self.closed:
-                response = await self._after_401(response, token, request, method, url, options)
+                response = await self._handle_unauthorized(
+                    response, token, request, method, url, options
+                )
         except TokenHTTPError as error:
             if error.response is None or self._raise_token_errors or raise_for_status:
                 raise
             return error.response
         finally:
             if body is not None:
-                await body.finish()
+                await body.close_wrapped()
         if raise_for_status:
             await _raise_for_status(response, raise_for_status)
         return response
 
-    def _taken_over(self, options: dict[str, Any]) -> tuple[Any, KeptBody | None]:
+    def _extract_options(self, options: dict[str, Any]) -> tuple[Any, ReplayablePayload | None]:
         """What of the options is done here: raising for status, and keeping the body open."""
         if options.get("auth") is not None:
             raise ValueError(AUTH_REFUSED)
@@ -182,10 +189,10 @@ class Sender:
         body = options.get("data")
         if body is None:
             return raise_for_status, None
-        options["data"] = body = keep_body(body)
-        return raise_for_status, body if isinstance(body, KeptBody) else None
+        options["data"] = body = replayable_body(body)
+        return raise_for_status, body if isinstance(body, ReplayablePayload) else None
 
-    async def _after_401(
+    async def _handle_unauthorized(
         self,
         response: ClientResponse,
         token: Token,
@@ -196,18 +203,18 @@ class Sender:
     ) -> ClientResponse:
         manager = self._token_manager
         sent = options["headers"]
-        if not carried(response, sent[hdrs.AUTHORIZATION]):
+        if not had_token(response, sent[hdrs.AUTHORIZATION]):
             return response
-        body_is_gone = _body_is_gone(response)
+        body_is_gone = _body_dropped_by_redirect(response)
         if not body_is_gone and not _can_be_sent_again(options.get("data")):
-            log_kept_401(method)
-            manager.renew_behind(token)
+            log_not_replayable(method)
+            manager.renew_in_background(token)
             return response
-        if manager.cannot_renew(token):
+        if manager.renewal_blocked(token):
             return response
         await drain(response)
         token = await manager.renew(token)
-        self.opened()  # for it may have been closed meanwhile
+        self.open_session()  # for it may have been closed meanwhile
         options["headers"] = self._headers(sent, token)
         options.pop("upload_tracker", None)  # aiohttp takes one for a single request only
         hops = response.history
@@ -222,17 +229,17 @@ class Sender:
         response = await request(method, url, **options)
         response._history = hops + response._history  # as if nothing had happened on the way
         if response.status == UNAUTHORIZED:
-            manager.rejected_too(token)
+            manager.report_rejected(token)
         else:
-            manager.accepted(token)
+            manager.report_accepted(token)
         return response
 
     async def connect(
         self, url: str | URL, options: dict[str, Any]
     ) -> ClientWebSocketResponse[bool]:
         """Open a websocket; see `aioalf.Client.ws_connect`."""
-        session = self.opened()
-        if not self._may_have_token(url):
+        session = self.open_session()
+        if not self._token_allowed(url):
             return await session.ws_connect(url, **options)
         if options.get("auth") is not None:
             raise ValueError(AUTH_REFUSED)
@@ -243,14 +250,14 @@ class Sender:
             websocket = await session.ws_connect(url, headers=sent, **options)
         except ClientResponseError as error:
             # Not always a WSServerHandshakeError: a session's raise_for_status comes first.
-            if error.status != UNAUTHORIZED or manager.cannot_renew(token):
+            if error.status != UNAUTHORIZED or manager.renewal_blocked(token):
                 raise
             if error.request_info.headers.get(hdrs.AUTHORIZATION) != sent[hdrs.AUTHORIZATION]:
                 raise
             token = await manager.renew(token)
             sent = self._headers(sent, token)
             websocket = await session.ws_connect(url, headers=sent, **options)
-        manager.accepted(token)
+        manager.report_accepted(token)
         return websocket
 
     def _headers(self, headers: Any, token: Token) -> CIMultiDict[str]:
@@ -263,7 +270,7 @@ class Sender:
         copy[hdrs.AUTHORIZATION] = self._bearer[hdrs.AUTHORIZATION]
         return copy
 
-    def _may_have_token(self, url: str | URL) -> bool:
+    def _token_allowed(self, url: str | URL) -> bool:
         if self._origins is None:
             return True
         try:
@@ -275,7 +282,7 @@ class Sender:
         return origin_of(asked) in self._origins
 
 
-def _body_is_gone(response: ClientResponse) -> bool:
+def _body_dropped_by_redirect(response: ClientResponse) -> bool:
     """Whether a redirect on the way has left the body out, by the rules that aiohttp follows."""
     return any(
         (hop.status == 303 and hop.method != hdrs.METH_HEAD)
@@ -285,7 +292,7 @@ def _body_is_gone(response: ClientResponse) -> bool:
 
 
 def _can_be_sent_again(data: Any) -> bool:
-    return not isinstance(data, KeptBody) or replayable(data)
+    return not isinstance(data, ReplayablePayload) or replayable(data)
 
 
 async def _raise_for_status(response: ClientResponse, how: Any) -> None:

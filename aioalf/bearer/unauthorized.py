@@ -11,10 +11,10 @@ from aiohttp import ClientError, ClientResponse, hdrs
 
 __all__ = (
     "UNAUTHORIZED",
-    "carried",
     "drain",
-    "log_kept_401",
-    "without_token",
+    "had_token",
+    "log_not_replayable",
+    "send_without_token",
 )
 
 logger = logging.getLogger("aioalf")
@@ -25,7 +25,7 @@ _DRAIN_LIMIT = 2**20  # bytes
 _DRAIN_TIME = 1.0  # seconds
 
 
-def carried(response: ClientResponse, authorization: str) -> bool:
+def had_token(response: ClientResponse, authorization: str) -> bool:
     """Whether the request that this response answers carried the token.
 
     It did not after a redirect to another origin, where aiohttp leaves it out; a 401 from there says
@@ -34,7 +34,7 @@ def carried(response: ClientResponse, authorization: str) -> bool:
     return response.request_info.headers.get(hdrs.AUTHORIZATION) == authorization
 
 
-async def without_token(sending: Awaitable[ClientResponse]) -> ClientResponse:
+async def send_without_token(sending: Awaitable[ClientResponse]) -> ClientResponse:
     """Send a request to an origin that the token does not belong to; a 401 may be a mistake in origins=."""
     response = await sending
     if response.status == UNAUTHORIZED:
@@ -46,7 +46,7 @@ async def without_token(sending: Awaitable[ClientResponse]) -> ClientResponse:
     return response
 
 
-def log_kept_401(method: str) -> None:
+def log_not_replayable(method: str) -> None:
     """Say why a request answered 401 was not sent again."""
     logger.warning(
         "A %s request was answered 401 and cannot be sent again: its body can be read only once."

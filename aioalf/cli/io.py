@@ -15,15 +15,15 @@ from typing import BinaryIO, TextIO
 from ..redaction import redact
 
 __all__ = (
+    "CommandError",
     "ExitStatus",
-    "Failure",
     "Output",
     "ask_secret",
     "check_output",
-    "given_secret",
     "one_line",
     "open_stdout",
     "read_body",
+    "read_secret",
 )
 
 
@@ -36,10 +36,10 @@ class ExitStatus:
     HTTP_ERROR = 22
     NO_OUTPUT = 23
     INTERRUPTED = 130
-    READER_GONE = 141
+    BROKEN_PIPE = 141
 
 
-class Failure(Exception):
+class CommandError(Exception):
     """What ends the program: an exit status, and the line that says why (empty: nothing to say)."""
 
     def __init__(self, status: int, line: str = "") -> None:
@@ -84,14 +84,14 @@ class Output:
             except OSError as error:
                 raise self._failure(error) from error
 
-    def _failure(self, error: OSError) -> Failure:
+    def _failure(self, error: OSError) -> CommandError:
         if isinstance(error, BrokenPipeError):
-            return Failure(ExitStatus.READER_GONE)
+            return CommandError(ExitStatus.BROKEN_PIPE)
         return _cannot_write(self._name, error.strerror)
 
 
-def _cannot_write(name: str, reason: str | None) -> Failure:
-    return Failure(ExitStatus.NO_OUTPUT, f"cannot write {name}: {reason}")
+def _cannot_write(name: str, reason: str | None) -> CommandError:
+    return CommandError(ExitStatus.NO_OUTPUT, f"cannot write {name}: {reason}")
 
 
 def open_stdout() -> TextIO:
@@ -147,11 +147,11 @@ def read_body(args: argparse.Namespace) -> bytes | None:
             json.loads(body)
         except ValueError as error:
             line = "--json: the body is no JSON; to send it all the same, use --data"
-            raise Failure(ExitStatus.USAGE, line) from error
+            raise CommandError(ExitStatus.USAGE, line) from error
     return body
 
 
-def given_secret(args: argparse.Namespace) -> str | None:
+def read_secret(args: argparse.Namespace) -> str | None:
     """Read the client secret from the file that was named, or from the environment.
 
     :return: the secret; None where there is neither.
@@ -166,7 +166,7 @@ def given_secret(args: argparse.Namespace) -> str | None:
         secret = ""
     if not secret or len(secret.splitlines()) > 1:
         line = "--secret-file: one line of text is needed, the client secret"
-        raise Failure(ExitStatus.USAGE, line)
+        raise CommandError(ExitStatus.USAGE, line)
     return secret
 
 
@@ -181,7 +181,7 @@ def ask_secret(args: argparse.Namespace) -> str:
                 return secret
         except EOFError:
             print(file=sys.stderr)
-    raise Failure(
+    raise CommandError(
         ExitStatus.USAGE,
         "no client secret: set AIOALF_CLIENT_SECRET or give --secret-file FILE"
         " (for a public client: --client-auth none)",
@@ -190,9 +190,9 @@ def ask_secret(args: argparse.Namespace) -> str:
 
 def _read(name: str, what: str) -> bytes:
     if name == "-" and sys.stdin is None:  # the process was started with it closed
-        raise Failure(ExitStatus.USAGE, f"cannot read {what} from stdin: it is closed")
+        raise CommandError(ExitStatus.USAGE, f"cannot read {what} from stdin: it is closed")
     try:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
         line = f"cannot read {what} from {name}: {error.strerror}"
-        raise Failure(ExitStatus.USAGE, line) from error
+        raise CommandError(ExitStatus.USAGE, line) from error

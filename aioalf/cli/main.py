@@ -33,15 +33,15 @@ from ..renewal.cache import NO_TOKEN
 from ..storage.base import TokenStorage
 from .arguments import read_arguments
 from .io import (
+    CommandError,
     ExitStatus,
-    Failure,
     Output,
     ask_secret,
     check_output,
-    given_secret,
     one_line,
     open_stdout,
     read_body,
+    read_secret,
 )
 
 __all__ = ("main",)
@@ -73,23 +73,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
         return status
-    except Failure as caught:
+    except CommandError as caught:
         failure = caught
     except TokenError as error:
-        failure = Failure(ExitStatus.NO_TOKEN, f"no token: {_reason(error, args.token_endpoint)}")
+        failure = CommandError(
+            ExitStatus.NO_TOKEN, f"no token: {_reason(error, args.token_endpoint)}"
+        )
     except BrokenPipeError:
-        failure = Failure(ExitStatus.READER_GONE)
+        failure = CommandError(ExitStatus.BROKEN_PIPE)
     except OSError as error:
-        failure = Failure(ExitStatus.NO_OUTPUT, f"cannot write stdout: {error.strerror}")
+        failure = CommandError(ExitStatus.NO_OUTPUT, f"cannot write stdout: {error.strerror}")
     except ValueError as error:  # the library refuses an argument that looked right so far
-        failure = Failure(ExitStatus.USAGE, str(error))
+        failure = CommandError(ExitStatus.USAGE, str(error))
     except KeyboardInterrupt:
-        failure = Failure(ExitStatus.INTERRUPTED)
+        failure = CommandError(ExitStatus.INTERRUPTED)
         if sys.stderr is not None and sys.stderr.isatty():
             print(file=sys.stderr)  # the shell's prompt does not go behind what was begun
     if failure.line and sys.stderr is not None:  # print() would take stdout for None
         print(f"aioalf: {one_line(failure.line)}", file=sys.stderr)
-    if failure.status in (ExitStatus.READER_GONE, ExitStatus.NO_OUTPUT) and sys.stdout is not None:
+    if failure.status in (ExitStatus.BROKEN_PIPE, ExitStatus.NO_OUTPUT) and sys.stdout is not None:
         # Python would try, and complain, once more at its exit for what is left in the buffer.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return failure.status
@@ -116,7 +118,7 @@ class _OneLine(logging.Formatter):
         return f"aioalf: {record.levelname.lower()}: {one_line(record.getMessage())}"
 
 
-def _said_anyway(record: logging.LogRecord) -> bool:
+def _is_duplicate(record: logging.LogRecord) -> bool:
     """Whether it is the failed token request, which ends the program with a line of its own."""
     return record.msg is NO_TOKEN
 
@@ -125,7 +127,7 @@ def _log(level: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine())
     if level > logging.DEBUG:
-        handler.addFilter(lambda record: not _said_anyway(record))
+        handler.addFilter(lambda record: not _is_duplicate(record))
     logger = logging.getLogger("aioalf")
     logger.addHandler(handler)
     logger.setLevel(level)
@@ -140,7 +142,7 @@ def _demo() -> int:
 
 def _run(args: argparse.Namespace) -> int:
     _log(logging.DEBUG if args.verbose else logging.WARNING)
-    secret = _Secret(None if args.client_auth == "none" else given_secret(args))
+    secret = _Secret(None if args.client_auth == "none" else read_secret(args))
     body = None
     if args.command == "request":
         body = read_body(args)
@@ -225,10 +227,10 @@ async def _request(
             raise
         except asyncio.TimeoutError as error:
             reason = f"not done after {args.timeout:g} s" if args.timeout else "no connection"
-            raise Failure(ExitStatus.NO_ANSWER, f"{_named(args)}: {reason}") from error
+            raise CommandError(ExitStatus.NO_ANSWER, f"{_named(args)}: {reason}") from error
         except (aiohttp.ClientError, OSError) as error:
             reason = str(error) or type(error).__name__
-            raise Failure(ExitStatus.NO_ANSWER, f"{_named(args)}: {reason}") from error
+            raise CommandError(ExitStatus.NO_ANSWER, f"{_named(args)}: {reason}") from error
 
 
 async def _show(args: argparse.Namespace, answer: aiohttp.ClientResponse) -> int:
@@ -246,7 +248,7 @@ async def _show(args: argparse.Namespace, answer: aiohttp.ClientResponse) -> int
             output.close()
     if failed:
         line = f"{_named(args)}: answered {answer.status} {answer.reason or ''}"
-        raise Failure(ExitStatus.HTTP_ERROR, line)
+        raise CommandError(ExitStatus.HTTP_ERROR, line)
     return 0
 
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-__all__ = ("BrowserOpener", "open_in_browser", "showing")
+__all__ = ("BrowserOpener", "open_in_browser", "present_url")
 
 logger = logging.getLogger("aioalf")
 
@@ -44,7 +44,7 @@ def open_in_browser(url: str) -> bool:
 
 
 @asynccontextmanager
-async def showing(
+async def present_url(
     url: str, opener: BrowserOpener | None, *, port: int, timeout: float
 ) -> AsyncIterator[None]:
     """Show an address while the body runs; the body does not wait for the browser to come up.

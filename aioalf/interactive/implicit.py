@@ -17,10 +17,10 @@ from ..errors import AuthorizationError, TokenError
 from ..manager import ClientSecret, TokenManager
 from ..protocol.authorization import authorization_endpoint_of, authorization_url
 from ..protocol.token_endpoint import scope_string, token_from
-from ..renewal.circuit_breaker import Restraint
+from ..renewal.circuit_breaker import CircuitBreaker
 from ..storage.base import TokenStorage
 from ..token import Token
-from .browser import BrowserOpener, showing
+from .browser import BrowserOpener, present_url
 from .port import check_port_range, check_redirect
 
 __all__ = ("OAuthImplicitTokenManager", "OAuthImplictTokenManager")
@@ -31,7 +31,7 @@ _RESERVED_PARAMS = frozenset({"redirect_uri", "response_mode", "response_type", 
 _LOCK_MARGIN = 10.0  # seconds longer than a sign-in may take: whoever holds the lock is then gone
 
 
-class _SharedRestraint(Restraint):
+class _SharedRestraint(CircuitBreaker):
     """Shared by all managers that would get the same token into the same storage.
 
     A refusal is a person's: it counts for the next client too, even for one made for a single request.
@@ -123,7 +123,7 @@ class OAuthImplictTokenManager(TokenManager):
         if authorization_endpoint is not None:
             # A stored token is bound to it as well.
             self.grant = f"implicit at {authorization_endpoint}"
-        self.lock_wait = authorization_timeout + _LOCK_MARGIN
+        self.lock_timeout = authorization_timeout + _LOCK_MARGIN
         super().__init__(token_endpoint, client_id, client_secret, http_options, scope, **options)
 
     def _use_storage(self, storage: TokenStorage) -> None:
@@ -178,7 +178,7 @@ class OAuthImplictTokenManager(TokenManager):
             }
             url = authorization_url(endpoint, request)
             opener = self._open_browser
-            async with showing(url, opener, port=receiver.port, timeout=timeout):
+            async with present_url(url, opener, port=receiver.port, timeout=timeout):
                 try:
                     return await receiver.receive(timeout)
                 except AuthorizationError as error:

@@ -180,23 +180,23 @@ class LoopbackReceiver:
         except Exception as error:
             # Its message and its traceback may quote what was sent.
             logger.error("A request to the receiver failed (%s).", type(error).__name__)
-            response = plain(500, "Something went wrong here.")
+            response = text_response(500, "Something went wrong here.")
         response.headers.update(pages.HEADERS)
         # One request per connection: then a closing port has no idle connections to break.
         response.force_close()
         return response
 
     async def _respond(self, request: web.BaseRequest) -> web.Response:
-        host = only(request.headers.getall("Host", ())).lower()
+        host = single_value(request.headers.getall("Host", ())).lower()
         if host not in self._hosts:
             # A name that an attacker points at 127.0.0.1 (DNS rebinding) is its page's own origin.
-            return plain(403, "This address is not served here.")
+            return text_response(403, "This address is not served here.")
         if request.path == pages.CALLBACK_PATH:
             if request.method != "POST":
                 return method_not_allowed("POST")
             return await self._script_post(request, host)
         if request.path != self._path:
-            return plain(404, "There is nothing here.")
+            return text_response(404, "There is nothing here.")
         if request.method == "GET":
             return self._navigation(request)
         if request.method == "POST" and self._mode == "form_post":
@@ -207,36 +207,40 @@ class LoopbackReceiver:
         """The browser comes back, the answer in the fragment, which it keeps, or in the query."""
         pairs = decoded_pairs(request.rel_url.raw_query_string)
         if {name for name, _ in pairs} & {"state", "error", "code", "access_token"}:
-            return _html(self._take(pairs, "query"))
+            return _html(self._accept_response(pairs, "query"))
         return _html(pages.WAITING if self._outcome is None else pages.already(self._outcome))
 
     async def _script_post(self, request: web.BaseRequest, host: str) -> web.Response:
         """The script of our own page passes on what was in the fragment."""
-        if only(request.headers.getall("Origin", ())) != f"http://{host}":
-            return plain(403, "Only the page of this receiver may post here.")
-        body = await small_body(request, "application/json")
+        if single_value(request.headers.getall("Origin", ())) != f"http://{host}":
+            return text_response(403, "Only the page of this receiver may post here.")
+        body = await read_limited(request, "application/json")
         if isinstance(body, web.Response):
             return body
         try:
             pairs = [(name, value) for name, value in json.loads(body)["params"]]
         except (ValueError, TypeError, KeyError, RecursionError):
-            return plain(400, "This is not what the page sends.")
+            return text_response(400, "This is not what the page sends.")
         if not all(isinstance(name, str) and isinstance(value, str) for name, value in pairs):
-            return plain(400, "This is not what the page sends.")
-        page = self._take(pairs, "fragment")
+            return text_response(400, "This is not what the page sends.")
+        page = self._accept_response(pairs, "fragment")
         return web.Response(text=pages.to_json(page), content_type="application/json")
 
     async def _form_post(self, request: web.BaseRequest) -> web.Response:
         """The authorization server's page posts the answer; its origin is foreign by nature."""
-        body = await small_body(request, "application/x-www-form-urlencoded")
+        body = await read_limited(request, "application/x-www-form-urlencoded")
         if isinstance(body, web.Response):
             return body
-        return _html(self._take(decoded_pairs(body.decode("utf-8", "replace")), "form_post"))
+        return _html(
+            self._accept_response(decoded_pairs(body.decode("utf-8", "replace")), "form_post")
+        )
 
-    def _take(self, pairs: Sequence[tuple[str, str]], came_in: ResponseMode) -> pages.Page:
+    def _accept_response(
+        self, pairs: Sequence[tuple[str, str]], came_in: ResponseMode
+    ) -> pages.Page:
         """Take an answer, if it is the one awaited, and return what to tell the person."""
         states = [value for name, value in pairs if name == "state"]
-        if not _same(only(states), self._state):
+        if not _same(single_value(states), self._state):
             logger.warning("An answer that does not belong to this sign-in was ignored.")
             return pages.NOT_AWAITED
         if self._outcome is not None:
@@ -280,7 +284,7 @@ def _html(page: pages.Page) -> web.Response:
     return web.Response(text=pages.render(page), content_type="text/html", charset="utf-8")
 
 
-def only(values: Iterable[str]) -> str:
+def single_value(values: Iterable[str]) -> str:
     """Return the one value; empty where there is none, or more than one."""
     given = list(values)
     return given[0] if len(given) == 1 else ""
@@ -294,10 +298,10 @@ def decoded_pairs(encoded: str) -> list[tuple[str, str]]:
         return []
 
 
-async def small_body(request: web.BaseRequest, content_type: str) -> bytes | web.Response:
+async def read_limited(request: web.BaseRequest, content_type: str) -> bytes | web.Response:
     """Read a small body of that type, or return the response that refuses it."""
     if request.content_type != content_type or "Content-Encoding" in request.headers:
-        return plain(415, f"Only {content_type} is accepted here.")
+        return text_response(415, f"Only {content_type} is accepted here.")
     body = bytearray()
     if (request.content_length or 0) <= _MAX_BODY:
         async for chunk in request.content.iter_any():
@@ -306,16 +310,16 @@ async def small_body(request: web.BaseRequest, content_type: str) -> bytes | web
                 break
         else:
             return bytes(body)
-    return plain(413, "This is more than an answer can be.")
+    return text_response(413, "This is more than an answer can be.")
 
 
-def plain(status: int, text: str) -> web.Response:
+def text_response(status: int, text: str) -> web.Response:
     """Answer in plain text: no person is meant to read it."""
     return web.Response(status=status, text=text + "\n")
 
 
 def method_not_allowed(allowed: str) -> web.Response:
     """Answer 405, and which methods there are (RFC 9110 section 15.5.6)."""
-    response = plain(405, "This method is not served here.")
+    response = text_response(405, "This method is not served here.")
     response.headers["Allow"] = allowed
     return response

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 from ..errors import TokenError, TokenHTTPError
 from ..protocol.token_endpoint import token_from
 from ..redaction import fingerprint
-from ..sessions import enter_loop
+from ..sessions import bind_to_running_loop
 from ..token import Token
 from ..token_cache import TokenCache
-from .circuit_breaker import Restraint
+from .circuit_breaker import CircuitBreaker
 from .lifetime import HeldToken
 from .single_flight import Flight
 
 if TYPE_CHECKING:
-    from ..storage.shared import SharedToken
+    from ..storage.shared import StoredToken
 
 __all__ = ("NO_TOKEN", "Renewal")
 
@@ -39,16 +39,16 @@ class Renewal(TokenCache):
     """See `aioalf.TokenManager`, which is this class and a way to fetch a token."""
 
     #: Seconds to wait for the storage's lock before going on without it.
-    lock_wait: float = 60.0
+    lock_timeout: float = 60.0
     #: Seconds to wait for a storage to load, save or clean.
-    storage_patience: float = 10.0
+    storage_timeout: float = 10.0
     #: Seconds that `close` lets a renewal go on that may rotate a refresh token.
-    close_patience: float = 30.0
+    close_timeout: float = 30.0
 
     # Defaults stand on the class: a subclass written for 0.4.0 may not call __init__.
     _flight: Flight[Token] | None = None
     _loop: asyncio.AbstractEventLoop | None = None
-    _shared: SharedToken | None = None
+    _shared: StoredToken | None = None
     _rotating = False
 
     async def fetch_token(self, previous: Token | None) -> Mapping[str, Any]:
@@ -62,7 +62,7 @@ class Renewal(TokenCache):
         """
         raise NotImplementedError
 
-    def present(self) -> Token | None:
+    def peek(self) -> Token | None:
         """Return the token where it needs no further thought; else None, and `get` is to be asked.
 
         :raises RuntimeError: no event loop is running.
@@ -86,7 +86,7 @@ class Renewal(TokenCache):
         :raises TokenError: there is none to be had; the next call tries afresh.
         :raises RuntimeError: the manager is closed, or is used in two running event loops.
         """
-        token = self.present()
+        token = self.peek()
         if token is not None:
             return token
         self._enter()
@@ -111,47 +111,47 @@ class Renewal(TokenCache):
         held = self._adopted()
         if held is not None and held.token is not rejected and self._has_token():
             return held.token
-        if self._flying is None and (error := self._restraint.fruitless(rejected)) is not None:
+        if self._in_flight is None and (error := self._restraint.fruitless(rejected)) is not None:
             raise error
         return await self._join(rejected)
 
-    def cannot_renew(self, rejected: Token) -> bool:
+    def renewal_blocked(self, rejected: Token) -> bool:
         """Whether `renew` would fail at once now; a 401 is then better handed on as it is."""
         if self._closed:
             return True
         held = self._held
         if held is not None and held.token is not rejected and held.usable():
             return False
-        if self._flying is not None:
+        if self._in_flight is not None:
             return False
         restraint = self._restraint
         return restraint.error() is not None or restraint.fruitless(rejected) is not None
 
-    def renew_behind(self, rejected: Token) -> None:
+    def renew_in_background(self, rejected: Token) -> None:
         """Replace a rejected token for the next call; nobody waits for it."""
         if self._closed:
             return
         self._enter()
-        if self._flying is not None:
+        if self._in_flight is not None:
             return
         if self._overrides("get_token") or self._overrides("reset_token"):
             self._start_reset(rejected)
             return
         held = self._adopted()
-        if held is None or held.token is not rejected or self.cannot_renew(rejected):
+        if held is None or held.token is not rejected or self.renewal_blocked(rejected):
             return
         self._rejected.append(rejected.access_token)
         held.spend()  # the next call waits for the new one: its body may be one that cannot wait for a 401
         if not self.interactive:  # nobody is asked to sign in for a request that is over
             self._start(rejected, after_rejection=True)
 
-    def accepted(self, token: Token) -> None:
-        """Tell that the API has taken a token; not needed for one that `present` gave."""
+    def report_accepted(self, token: Token) -> None:
+        """Tell that the API has taken a token; not needed for one that `peek` gave."""
         if token is self._restraint.doubted:
             self._restraint.accepted()
             self._held = None  # it is calm from now on
 
-    def rejected_too(self, token: Token) -> None:
+    def report_rejected(self, token: Token) -> None:
         """Tell that the API has answered 401 to a token that came in place of a rejected one."""
         self._restraint.tell(token)
 
@@ -169,7 +169,9 @@ class Renewal(TokenCache):
         :raises TokenError: there is none to be had.
         """
         self._enter()
-        anew = not self._aboard  # else an overridden step calls its base, because of a 401
+        anew = (
+            not self._called_from_inside
+        )  # else an overridden step calls its base, because of a 401
         if anew:
             self._restraint.clear()
         await self._join(self._token, anew=anew)
@@ -177,19 +179,21 @@ class Renewal(TokenCache):
     async def close(self) -> None:
         """End what runs in the background; who still waits gets a `TokenError` that says so.
 
-        A renewal that may rotate a refresh token is let finish, and saved, within `close_patience`. The
+        A renewal that may rotate a refresh token is let finish, and saved, within `close_timeout`. The
         manager cannot be used any more. May be called again.
         """
         self._closed, self._held = True, None
         flight = self._flight
         # What belongs to another event loop cannot be waited for here; that loop is over, or ends it.
         if flight is not None and self._loop is asyncio.get_running_loop():
-            flight.dismiss(TokenError("The client was closed while its token was being fetched."))
+            flight.fail_waiters(
+                TokenError("The client was closed while its token was being fetched.")
+            )
             if self._rotating:
-                await asyncio.wait({flight.task}, timeout=self.close_patience)
+                await asyncio.wait({flight.task}, timeout=self.close_timeout)
             if not flight.abandoned:  # else it is clearing up after itself already
                 flight.task.cancel()
-            await asyncio.wait({flight.task}, timeout=self.close_patience)
+            await asyncio.wait({flight.task}, timeout=self.close_timeout)
         if self._shared is not None:
             await self._shared.close()
 
@@ -205,22 +209,22 @@ class Renewal(TokenCache):
         return await self._join(self._token if gone else None)
 
     @property
-    def _flying(self) -> Flight[Token] | None:
+    def _in_flight(self) -> Flight[Token] | None:
         flight = self._flight
-        return flight if flight is not None and flight.joinable else None
+        return flight if flight is not None and flight.running else None
 
     @property
-    def _aboard(self) -> bool:
+    def _called_from_inside(self) -> bool:
         """Whether this is called by the flight: by an overridden step that calls its base."""
-        flight = self._flying
-        return flight is not None and flight.aboard
+        flight = self._in_flight
+        return flight is not None and flight.called_from_inside
 
     async def _join(self, rejected: Token | None, *, anew: bool = False) -> Token:
         if rejected is not None:
             self._rejected.append(rejected.access_token)
-        if self._aboard:
+        if self._called_from_inside:
             return await self._renewed(rejected, anew=anew)
-        if (flight := self._flying) is None:
+        if (flight := self._in_flight) is None:
             if (error := self._restraint.error()) is not None:
                 raise error
             after_rejection = rejected is not None and not anew
@@ -233,12 +237,12 @@ class Renewal(TokenCache):
         work = self._renewed(
             replaced, after_rejection=after_rejection, anew=anew, after=self._flight
         )
-        self._flight = flight = Flight(work, abandon=self.interactive)
+        self._flight = flight = Flight(work, cancel_when_unawaited=self.interactive)
         return flight
 
     def _renew_ahead(self, held: HeldToken) -> None:
         due = held.due()
-        if due and not self.interactive and self._flying is None and not self._restraint.error():
+        if due and not self.interactive and self._in_flight is None and not self._restraint.error():
             self._start(held.token)
 
     async def _renewed(
@@ -251,7 +255,7 @@ class Renewal(TokenCache):
     ) -> Token:
         loop = asyncio.get_running_loop()
         if after is not None:
-            await after.ended()  # it may have been abandoned, and still be giving back its port
+            await after.wait_done()  # it may have been abandoned, and still be giving back its port
         try:
             token, fetched = await self._obtained(replaced, anew)
             self._hold(token)
@@ -285,7 +289,7 @@ class Renewal(TokenCache):
             self._fetched,
             worth=lambda stored: self._worth(stored, stored if anew else replaced),
             rejected=self._rejected,
-            lock_wait=self.lock_wait,
+            lock_timeout=self.lock_timeout,
         )
 
     async def _fetched(self, previous: Token | None) -> Token:
@@ -309,7 +313,7 @@ class Renewal(TokenCache):
         return function is not getattr(Renewal, step)
 
     async def _renew_by_overrides(self, rejected: Token) -> Token:
-        if (flight := self._flying) is None:
+        if (flight := self._in_flight) is None:
             return await self._start_reset(rejected).join()
         await flight.join()  # whatever it was for: get_token() knows what came of it
         return self._named(await self.get_token())
@@ -339,17 +343,17 @@ class Renewal(TokenCache):
         return asyncio.Lock()
 
     @cached_property
-    def _restraint(self) -> Restraint:
-        return Restraint(self._clock)
+    def _restraint(self) -> CircuitBreaker:
+        return CircuitBreaker(self._clock)
 
     def _enter(self) -> None:
         if self._closed:
             raise RuntimeError(f"This {type(self).__name__} is closed.")
         if self._loop is not asyncio.get_running_loop():
-            self._loop = enter_loop(self._loop, type(self).__name__)
+            self._loop = bind_to_running_loop(self._loop, type(self).__name__)
             self._flight = None
             if self._shared is not None:
-                self._shared.save_behind(self.lock_wait)
+                self._shared.retry_save_in_background(self.lock_timeout)
 
 
 def _in_short(error: Exception) -> str:

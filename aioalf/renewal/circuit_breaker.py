@@ -1,4 +1,4 @@
-"""`Restraint`: what does not help backs off.
+"""`CircuitBreaker`: what does not help backs off.
 
 Two things do not help: a token endpoint that fails again and again, and new tokens that the API rejects
 all the same. Meanwhile callers get the last error, or the 401, at once.
@@ -11,10 +11,10 @@ import time
 
 from ..backoff import backoff
 from ..clock import Clock
-from ..errors import AuthorizationError, TokenError, TokenHTTPError, copied
+from ..errors import AuthorizationError, TokenError, TokenHTTPError, clone
 from ..token import Token
 
-__all__ = ("Restraint",)
+__all__ = ("CircuitBreaker",)
 
 logger = logging.getLogger("aioalf")
 
@@ -23,7 +23,7 @@ _REFUSAL = 60.0  # seconds for which a person's refusal is remembered
 _PASSED_ON = "_passed_on"  # the mark of an error that was given instead of a token request
 
 
-class Restraint:
+class CircuitBreaker:
     """When the next token request may be made.
 
     :param clock: the clocks.
@@ -89,7 +89,7 @@ class Restraint:
         """What to raise instead of making a token request now, or None; each time a new object."""
         if self._error is not None and self._clock.monotonic() >= self._held_until:
             self._error = None
-        return None if self._error is None else copied(self._error)
+        return None if self._error is None else clone(self._error)
 
     def tell(self, rejected: Token) -> None:
         """Log, once for each token, that the API rejects a new one as well."""
@@ -113,7 +113,7 @@ class Restraint:
 def _postponed(error: Exception, note: str) -> TokenError:
     """The same error again, saying until when it stands."""
     if isinstance(error, TokenError):
-        again = copied(error)
+        again = clone(error)
         again.args = (f"{error.args[0] if error.args else 'No token'}{note}", *error.args[1:])
     else:
         again = TokenError(f"No token: {type(error).__name__}{note}")

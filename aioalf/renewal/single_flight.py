@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
-from ..errors import OWN, TokenError, copied
+from ..errors import CLONEABLE, TokenError, clone
 
 __all__ = ("Flight",)
 
@@ -27,24 +27,26 @@ class Flight(Generic[T]):
     :param abandon: cancel the work when the last joiner leaves (somebody signing in is of no use then).
     """
 
-    def __init__(self, work: Coroutine[Any, Any, T], *, abandon: bool = False) -> None:
+    def __init__(
+        self, work: Coroutine[Any, Any, T], *, cancel_when_unawaited: bool = False
+    ) -> None:
         self._waiters: set[asyncio.Future[T]] = set()
-        self._abandon = abandon
+        self._cancel_when_unawaited = cancel_when_unawaited
         self._mark = object()
         self.abandoned = False
         # An empty context: what the first caller keeps in its context variables is not everybody's.
         context = contextvars.Context()
         context.run(_aboard.set, self._mark)
         self.task = context.run(asyncio.create_task, work, name="aioalf: token renewal")
-        self.task.add_done_callback(self._land)
+        self.task.add_done_callback(self._on_done)
 
     @property
-    def joinable(self) -> bool:
+    def running(self) -> bool:
         """Whether whoever joins now gets the outcome of work that still runs."""
         return not self.abandoned and not self.task.done()
 
     @property
-    def aboard(self) -> bool:
+    def called_from_inside(self) -> bool:
         """Whether it is the work itself that asks, or a task that it has started.
 
         To join would be to wait for itself. Before Python 3.12 ``asyncio.wait_for`` starts a task.
@@ -61,11 +63,11 @@ class Flight(Generic[T]):
             self._waiters.discard(waiter)
             if waiter.done() and not waiter.cancelled():
                 waiter.exception()  # seen, even if this task was cancelled in the same moment
-            if self._abandon and not self._waiters and not self.task.done():
+            if self._cancel_when_unawaited and not self._waiters and not self.task.done():
                 self.abandoned = True
                 self.task.cancel()
 
-    async def ended(self) -> None:
+    async def wait_done(self) -> None:
         """Wait for the end of the work; whoever is cancelled here waits for it all the same."""
         try:
             if not self.task.done():
@@ -74,13 +76,13 @@ class Flight(Generic[T]):
             if not self.task.done():
                 await asyncio.wait({self.task})
 
-    def dismiss(self, error: BaseException) -> None:
+    def fail_waiters(self, error: BaseException) -> None:
         """Send everybody home with an error, while the work goes on."""
         for waiter in self._waiters:
             if not waiter.done():
-                waiter.set_exception(_own(error))
+                waiter.set_exception(_clone_for_waiter(error))
 
-    def _land(self, task: asyncio.Task[T]) -> None:
+    def _on_done(self, task: asyncio.Task[T]) -> None:
         error: BaseException | None
         if task.cancelled():
             error = TokenError("The token request was cancelled before it was answered.")
@@ -92,14 +94,14 @@ class Flight(Generic[T]):
             if error is None:
                 waiter.set_result(task.result())
             else:
-                waiter.set_exception(_own(error))
+                waiter.set_exception(_clone_for_waiter(error))
 
 
-def _own(error: BaseException) -> BaseException:
+def _clone_for_waiter(error: BaseException) -> BaseException:
     """The error for one of those who wait; what is not ours may not let itself be copied."""
-    if not isinstance(error, TokenError) or type(error) not in OWN:
+    if not isinstance(error, TokenError) or type(error) not in CLONEABLE:
         return error
-    own = copied(error).with_traceback(error.__traceback__)
+    own = clone(error).with_traceback(error.__traceback__)
     own.__cause__, own.__context__ = error.__cause__, error.__context__
     own.__suppress_context__ = error.__suppress_context__
     return own

@@ -16,7 +16,7 @@ from typing import TypeVar
 from ..clock import Clock
 from ..errors import TokenStorageError
 from .base import Lease, TokenStorage
-from .token_file import TokenFile, Unusable
+from .token_file import TokenFile, TokenFileError
 
 __all__ = ("FileTokenStorage",)
 
@@ -85,18 +85,18 @@ class FileTokenStorage(TokenStorage):
         :param token: one line of text.
         :raises TokenStorageError: the file is not one of ours, or cannot be written.
         """
-        await self._in_thread(lambda abandoned: self._file.update(self._key, token, abandoned))
+        await self._in_thread(lambda cancelled: self._file.update(self._key, token, cancelled))
 
     async def load(self) -> str | None:
         """The line of this slot; None, with a warning in the log, where the file cannot be used."""
-        return await self._in_thread(lambda abandoned: self._file.load(self._key))
+        return await self._in_thread(lambda cancelled: self._file.load(self._key))
 
     async def clean(self) -> None:
         """Forget the line of this slot. A file that is not one of ours is left alone.
 
         :raises TokenStorageError: the file cannot be written.
         """
-        await self._in_thread(lambda abandoned: self._file.update(self._key, None, abandoned))
+        await self._in_thread(lambda cancelled: self._file.update(self._key, None, cancelled))
 
     def lock(self) -> AbstractAsyncContextManager[Lease | None]:
         """The lock of this slot, among all tasks, threads and processes that use the same file.
@@ -109,9 +109,9 @@ class FileTokenStorage(TokenStorage):
 
     @asynccontextmanager
     async def _lock(self) -> AsyncIterator[None]:
-        hold = _Hold(self._file, self._key[:16])
+        hold = _FileLock(self._file, self._key[:16])
         try:
-            while not await self._in_thread(lambda abandoned: hold.attempt()):
+            while not await self._in_thread(lambda cancelled: hold.attempt()):
                 await self._clock.sleep(random.uniform(_POLL / 2, _POLL))
             yield
         finally:
@@ -125,10 +125,10 @@ class FileTokenStorage(TokenStorage):
                 await asyncio.shield(released)
 
     async def _in_thread(self, work: Callable[[threading.Event], _T]) -> _T:
-        abandoned = threading.Event()
+        cancelled = threading.Event()
         try:
-            return await asyncio.to_thread(work, abandoned)
-        except Unusable as error:
+            return await asyncio.to_thread(work, cancelled)
+        except TokenFileError as error:
             raise TokenStorageError(f"The token file {str(self.path)!r} {error}") from error
         except OSError as error:
             reason = error.strerror or type(error).__name__
@@ -136,10 +136,10 @@ class FileTokenStorage(TokenStorage):
                 f"The token file {str(self.path)!r}, or its lock, cannot be used: {reason}"
             ) from error
         finally:
-            abandoned.set()
+            cancelled.set()
 
 
-class _Hold:
+class _FileLock:
     """One holding of a file lock, by attempts and a release that may each run in any thread."""
 
     def __init__(self, file: TokenFile, name: str) -> None:

@@ -1,4 +1,4 @@
-"""`Slot`: one slot of a `TokenStorage`, as a manager uses it.
+"""`GuardedStorage`: one slot of a `TokenStorage`, as a manager uses it.
 
 A storage is other people's code, or a disk, or a network: here each call to it is bounded in time, and
 whatever it raises or gives back, the manager goes on without it. The log says once what failed, and
@@ -20,14 +20,14 @@ from ..token import Token
 from .base import Lease, TokenStorage
 from .record import read_line, write_line
 
-__all__ = ("Slot",)
+__all__ = ("GuardedStorage",)
 
 logger = logging.getLogger("aioalf")
 
 T = TypeVar("T")
 
 
-class Slot:
+class GuardedStorage:
     """The slot that a storage has for one binding.
 
     :param storage: the storage; borrowed, never closed here.
@@ -48,7 +48,7 @@ class Slot:
             line = await self._call("load")
             token = read_line(line, self._binding)
         except Exception as error:
-            self._complain("load", error)
+            self._log_failure_once("load", error)
             return None
         self._failing.discard("load")
         return token
@@ -59,7 +59,7 @@ class Slot:
         try:
             await self._call("save", line)
         except Exception as error:
-            self._complain("save", error, token)
+            self._log_failure_once("save", error, token)
             return False
         self._failing.discard("save")
         return True
@@ -69,7 +69,7 @@ class Slot:
         try:
             await self._call("clean")
         except Exception as error:
-            self._complain("clean", error)
+            self._log_failure_once("clean", error)
         else:
             self._failing.discard("clean")
 
@@ -87,7 +87,7 @@ class Slot:
             held, lease = await self._entered(lock, wait)
         except Exception as error:
             held = False
-            self._complain("lock", error)
+            self._log_failure_once("lock", error)
         else:
             self._failing.discard("lock")
             if not held:
@@ -149,11 +149,13 @@ class Slot:
                 raise asyncio.TimeoutError
             _outcome(leaving)
         except Exception as error:
-            self._complain("unlock", error)
+            self._log_failure_once("unlock", error)
         else:
             self._failing.discard("unlock")
 
-    def _complain(self, what: str, error: BaseException, token: Token | None = None) -> None:
+    def _log_failure_once(
+        self, what: str, error: BaseException, token: Token | None = None
+    ) -> None:
         at_stake = token is not None and token.refresh_token is not None
         if what in self._failing:
             return

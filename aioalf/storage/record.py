@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import TokenError
 from ..token import Token, usable_access_token
 
-__all__ = ("binding_of", "read_line", "useful_until", "write_line")
+__all__ = ("binding_of", "expires_at_of", "read_line", "write_line")
 
 _VERSION = 1
 
@@ -98,7 +98,7 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def useful_until(line: str) -> float | None:
+def expires_at_of(line: str) -> float | None:
     """Until when a saved line is worth keeping.
 
     :param line: what `TokenStorage.save` was given.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..clock import Clock
 from ..errors import TokenStorageError
 from .base import Lease, TokenStorage
-from .record import useful_until
+from .record import expires_at_of
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -102,7 +102,7 @@ class RedisTokenStorage(TokenStorage):
         :raises TokenStorageError: Redis failed.
         """
         milliseconds: int | None = None
-        until = useful_until(token)
+        until = expires_at_of(token)
         if until is not None:
             seconds = until + _EXPIRED_FOR - self._clock.time()
             milliseconds = max(1, int(min(seconds, _LONGEST) * 1000))

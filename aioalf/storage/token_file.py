@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..clock import Clock
-from .record import useful_until
+from .record import expires_at_of
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ("TokenFile", "Unusable")
+__all__ = ("TokenFile", "TokenFileError")
 
 logger = logging.getLogger("aioalf")
 _FORMAT = "aio-alf tokens"
@@ -37,15 +37,15 @@ _NO_BLOCK: int = getattr(os, "O_NONBLOCK", 0)  # or opening a named pipe would w
 _BINARY: int = getattr(os, "O_BINARY", 0)
 
 
-class Unusable(Exception):
+class TokenFileError(Exception):
     """The file cannot be used; the text ends a sentence that begins with its name."""
 
 
-class Foreign(Unusable):
+class NotOurFile(TokenFileError):
     """The file is not ours: left exactly as it is."""
 
 
-class Damaged(Unusable):
+class CorruptFile(TokenFileError):
     """The file is ours, and its content is lost."""
 
 
@@ -65,13 +65,13 @@ class TokenFile:
         """The line of that slot; None, and one warning in the log, where the file is unusable."""
         try:
             tokens = self._read()
-        except Unusable as error:
+        except TokenFileError as error:
             self._warn(error)
             return None
         self._warned = None
         return tokens.get(key)
 
-    def update(self, key: str, line: str | None, abandoned: threading.Event) -> None:
+    def update(self, key: str, line: str | None, cancelled: threading.Event) -> None:
         """Set the line of that slot, or remove it; drop what has expired in the others.
 
         :param abandoned: once set, nothing is written any more.
@@ -82,23 +82,23 @@ class TokenFile:
             self.make_directory()
         elif not os.path.lexists(self.path):
             return
-        with self._locked(abandoned):
+        with self._locked(cancelled):
             try:
                 tokens = self._read()
-            except Unusable as error:
+            except TokenFileError as error:
                 if line is None:
                     # There is no token of ours in it that `load` would find.
                     self._warn(error)
                     return
-                if isinstance(error, Foreign):
+                if isinstance(error, NotOurFile):
                     raise
                 self._move_aside(error)
                 tokens = {}
             kept = {name: old for name, old in tokens.items() if name != key and self._useful(old)}
             if line is not None:
                 kept[key] = line
-            if kept != tokens and not abandoned.is_set():
-                self._write(kept, abandoned)
+            if kept != tokens and not cancelled.is_set():
+                self._write(kept, cancelled)
 
     def make_directory(self) -> None:
         """Make the directory where it is missing, closed to others; check it where it is there.
@@ -118,10 +118,10 @@ class TokenFile:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if sys.platform != "win32":
             if found.st_uid not in (os.geteuid(), 0):
-                raise Foreign("is in a directory that belongs to another user")
+                raise NotOurFile("is in a directory that belongs to another user")
             # A group may write: many systems give each user a group of their own, and umask 002.
             if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
-                raise Foreign("is in a directory that anybody may write to")
+                raise NotOurFile("is in a directory that anybody may write to")
 
     def lock_file(self, name: str | None = None) -> BaseFileLock:
         """The lock of that slot, or of the file as a whole: that one is held for moments only."""
@@ -132,7 +132,7 @@ class TokenFile:
         return filelock.FileLock(f"{self.path}.{suffix}", mode=0o600, thread_local=False)
 
     @contextmanager
-    def _locked(self, abandoned: threading.Event) -> Iterator[None]:
+    def _locked(self, cancelled: threading.Event) -> Iterator[None]:
         import filelock
 
         lock = self.lock_file()
@@ -142,9 +142,9 @@ class TokenFile:
                 lock.acquire(blocking=False)
                 break
             except filelock.Timeout:
-                if abandoned.is_set() or self._clock.monotonic() > deadline:
-                    raise Foreign("stays locked by another process") from None
-                abandoned.wait(0.01)
+                if cancelled.is_set() or self._clock.monotonic() > deadline:
+                    raise NotOurFile("stays locked by another process") from None
+                cancelled.wait(0.01)
         try:
             yield
         finally:
@@ -153,12 +153,12 @@ class TokenFile:
     def _read(self) -> dict[str, str]:
         try:
             if self.path.is_symlink():  # said first where O_NOFOLLOW is not known; for the message
-                raise Foreign("is a symbolic link, and is not followed")
+                raise NotOurFile("is a symbolic link, and is not followed")
             descriptor = os.open(self.path, os.O_RDONLY | _NO_FOLLOW | _NO_BLOCK | _BINARY)
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise Foreign(f"cannot be read: {_reason(error)}") from error
+            raise NotOurFile(f"cannot be read: {_reason(error)}") from error
         try:
             _check(descriptor)
             with open(descriptor, "rb", closefd=False) as file:
@@ -169,7 +169,7 @@ class TokenFile:
                 if _is_ours(data):  # another program's file keeps its mode
                     self._close_to_others(descriptor)
         except OSError as error:
-            raise Foreign(f"cannot be read: {_reason(error)}") from error
+            raise NotOurFile(f"cannot be read: {_reason(error)}") from error
         finally:
             os.close(descriptor)
 
@@ -182,11 +182,11 @@ class TokenFile:
             )
             os.fchmod(descriptor, 0o600)
 
-    def _write(self, tokens: dict[str, str], abandoned: threading.Event) -> None:
+    def _write(self, tokens: dict[str, str], cancelled: threading.Event) -> None:
         content = {"format": _FORMAT, "version": _VERSION, "tokens": tokens}
         data = json.dumps(content).encode() + b"\n"
         if len(data) > _MAX_BYTES:
-            raise Foreign("would grow too large")
+            raise NotOurFile("would grow too large")
         # Always this name, under the lock: what a killed process left is gone at the next save.
         new = self.path.with_name(f"{self.path.name}.aio-alf-new")
         new.unlink(missing_ok=True)
@@ -197,14 +197,14 @@ class TokenFile:
                 file.write(data)
                 file.flush()
                 os.fsync(descriptor)
-            if abandoned.is_set():
+            if cancelled.is_set():
                 return
             os.replace(new, self.path)
             _sync_directory(self.path.parent)
         finally:
             new.unlink(missing_ok=True)
 
-    def _move_aside(self, error: Unusable) -> None:
+    def _move_aside(self, error: TokenFileError) -> None:
         if not self.path.stat().st_size:
             return
         aside = self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns()}-{os.getpid()}")
@@ -217,10 +217,10 @@ class TokenFile:
         )
 
     def _useful(self, line: str) -> bool:
-        until = useful_until(line)
+        until = expires_at_of(line)
         return until is None or until + _EXPIRED_FOR > self._clock.time()
 
-    def _warn(self, error: Unusable) -> None:
+    def _warn(self, error: TokenFileError) -> None:
         if self._warned != str(error):
             self._warned = str(error)
             logger.warning("The token file %r %s; going on without it.", str(self.path), error)
@@ -229,9 +229,9 @@ class TokenFile:
 def _check(descriptor: int) -> None:
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
-        raise Foreign("is not a regular file")
+        raise NotOurFile("is not a regular file")
     if sys.platform != "win32" and found.st_uid != os.geteuid():
-        raise Foreign("belongs to another user")
+        raise NotOurFile("belongs to another user")
 
 
 def _is_ours(data: bytes) -> bool:
@@ -242,22 +242,22 @@ def _is_ours(data: bytes) -> bool:
 def _parse(data: bytes) -> dict[str, str]:
     if not data.strip(b"\0 \t\r\n"):
         # Some file systems leave a file of zeros behind when the power fails.
-        raise Damaged("is empty")
+        raise CorruptFile("is empty")
     if len(data) > _MAX_BYTES:
-        raise Foreign("is not a token file of aio-alf")
+        raise NotOurFile("is not a token file of aio-alf")
     try:
         content: Any = json.loads(data)
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         if _is_ours(data):
-            raise Damaged("is damaged")
-        raise Foreign("is not a token file of aio-alf")
+            raise CorruptFile("is damaged")
+        raise NotOurFile("is not a token file of aio-alf")
     if content.get("version") != _VERSION:
-        raise Foreign("was written by another version of aio-alf")
+        raise NotOurFile("was written by another version of aio-alf")
     tokens = content.get("tokens")
     if not isinstance(tokens, dict):
-        raise Damaged("is damaged")
+        raise CorruptFile("is damaged")
     return {key: line for key, line in tokens.items() if isinstance(line, str)}
 
 
