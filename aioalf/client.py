@@ -116,9 +116,6 @@ class Client:
             # In 0.4.0 the options were always a dict; its subclasses may rely on that.
             named["http_options"] = http_options if http_options is not None else {}
             token_manager = self.token_manager_class(**named, **for_manager)
-            keep_connection = getattr(token_manager, "keep_connection", None)
-            if keep_connection is not None:
-                keep_connection()
         self._token_manager: TokenManager = token_manager
         base_url = for_session.get("base_url") or getattr(session, "_base_url", None)
         self._sender = Sender(

@@ -39,7 +39,7 @@ from .errors import TokenError
 from .redaction import safe_url
 from .sessions import OwnedSession
 
-__all__ = ("TokenEndpointClient", "is_cleartext", "validate_url")
+__all__ = ("EndpointClient", "is_cleartext", "validate_url")
 
 logger = logging.getLogger("aioalf")
 
@@ -57,7 +57,7 @@ _OWN_HEADERS = frozenset(
 )
 
 
-class TokenEndpointClient:
+class EndpointClient:
     """Sends token requests.
 
     :param session: a session to send them with, borrowed; None for one of its own.
@@ -74,36 +74,46 @@ class TokenEndpointClient:
         retries: int,
         clock: Clock,
     ) -> None:
-        #: Whether the session of its own is kept open between requests; somebody must then `close`.
-        self.keep_open = False
-        self._borrowed = session
-        self._own = OwnedSession(_bare_session)
-        self._options, self._headers = _checked(http_options or {})
+        self._session = session
+        self._own = OwnedSession(lambda: ClientSession(cookie_jar=DummyCookieJar()))
+        self._options, self._headers = _validate_options(http_options or {})
         self._retries = retries
         self._clock = clock
 
     async def post(
         self, endpoint: URL, headers: Mapping[str, str], form: Mapping[str, Any]
     ) -> tuple[ClientResponse, bytes]:
-        """Send one token request, again after a passing failure, and read the answer whole.
+        """Send one request, again after a transient failure, and read the answer whole.
 
-        :param endpoint: where to, as `validate_url` gives it.
+        :param endpoint: the URL, as `validate_url` returns it.
         :param headers: header fields of client authentication.
         :param form: the form, credentials included.
         :return: the response, its connection given back, and its body; any status but a redirect.
         :raises TokenError: there is no answer, a redirect, or one that is too long or cut short.
         """
+        if self._session is not None:
+            return await self._post(self._session, endpoint, headers, form)
+        async with self._own.in_use() as session:
+            return await self._post(session, endpoint, headers, form)
+
+    async def _post(
+        self,
+        session: ClientSession,
+        endpoint: URL,
+        headers: Mapping[str, str],
+        form: Mapping[str, Any],
+    ) -> tuple[ClientResponse, bytes]:
         failures = 0
         while True:
             retry_after = None
             try:
-                response, body = await self._post_once(endpoint, headers, form)
+                response, body = await self._post_once(session, endpoint, headers, form)
             except TokenError:
                 raise
             except (ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
-                passing = isinstance(error, (ClientConnectionError, ClientPayloadError))
-                if failures >= self._retries or not passing or isinstance(error, _TLS_ERRORS):
-                    raise _explained(error, endpoint) from _cause(error)
+                transient = isinstance(error, (ClientConnectionError, ClientPayloadError))
+                if failures >= self._retries or not transient or isinstance(error, _TLS_ERRORS):
+                    raise _token_error(error, endpoint) from _showable(error)
             else:
                 if failures >= self._retries or response.status not in _RETRYABLE_STATUSES:
                     return response, body
@@ -116,42 +126,29 @@ class TokenEndpointClient:
             await self._clock.sleep(wait)
 
     async def _post_once(
-        self, url: URL, headers: Mapping[str, str], form: Mapping[str, Any]
+        self, session: ClientSession, url: URL, headers: Mapping[str, str], form: Mapping[str, Any]
     ) -> tuple[ClientResponse, bytes]:
-        session = self._borrowed if self._borrowed is not None else self._own.get()
         sent: CIMultiDict[str] = CIMultiDict(self._headers)
         sent[hdrs.ACCEPT] = "application/json"
         sent[hdrs.ACCEPT_ENCODING] = "gzip, deflate"
         sent[hdrs.CONTENT_TYPE] = "application/x-www-form-urlencoded"
         sent.update(headers)
-        try:
-            async with session.post(
-                url,
-                **self._options,
-                data=dict(form),
-                headers=sent,
-                allow_redirects=False,
-                raise_for_status=False,
-                auto_decompress=False,  # see _unpacked
-                middlewares=(),
-            ) as response:
-                if 300 <= response.status < 400:
-                    raise _redirected(response, url)
-                return response, await _read(response, url)
-        finally:
-            if self._borrowed is None and not self.keep_open:
-                await self._own.close()
-
-    async def close(self) -> None:
-        """Close the session of its own; a borrowed one stays open."""
-        await self._own.close()
+        async with session.post(
+            url,
+            **self._options,
+            data=dict(form),
+            headers=sent,
+            allow_redirects=False,
+            raise_for_status=False,
+            auto_decompress=False,  # see _unpacked
+            middlewares=(),
+        ) as response:
+            if 300 <= response.status < 400:
+                raise _redirect_error(response, url)
+            return response, await _read(response, url)
 
 
-def _bare_session() -> ClientSession:
-    return ClientSession(cookie_jar=DummyCookieJar())
-
-
-def _redirected(response: ClientResponse, url: URL) -> TokenError:
+def _redirect_error(response: ClientResponse, url: URL) -> TokenError:
     location = response.headers.get(hdrs.LOCATION)
     try:
         target = "nowhere" if location is None else safe_url(url.join(URL(location)))
@@ -202,7 +199,7 @@ def _unpacked(encoding: str, body: bytearray) -> bytearray:
     return bytearray(unpacked)
 
 
-def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], CIMultiDict[str]]:
+def _validate_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], CIMultiDict[str]]:
     known: Callable[..., Any] = ClientSession._request
     parameters = inspect.signature(known).parameters if options else {}
     for name in options:
@@ -226,7 +223,7 @@ def _checked(options: Mapping[str, Any]) -> tuple[dict[str, Any], CIMultiDict[st
     return kept, own
 
 
-def _explained(error: BaseException, url: URL) -> TokenError:
+def _token_error(error: BaseException, url: URL) -> TokenError:
     where = f"the token endpoint {safe_url(url)}"
     if isinstance(error, asyncio.TimeoutError):
         return TokenError(f"No answer in time from {where}.")
@@ -248,7 +245,7 @@ def _explained(error: BaseException, url: URL) -> TokenError:
     return TokenError(f"The token request to {where} failed ({type(error).__name__}).")
 
 
-def _cause(error: BaseException) -> BaseException | None:
+def _showable(error: BaseException) -> BaseException | None:
     """What of an error may stand in a traceback: not what quotes the answer, or the request."""
     return error if isinstance(error, (OSError, asyncio.TimeoutError)) else None
 

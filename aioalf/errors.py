@@ -129,7 +129,7 @@ class TokenErrorResponse(ClientResponse):
     """
 
     @classmethod
-    def of(cls, response: ClientResponse, body: bytes) -> TokenErrorResponse:
+    def from_response(cls, response: ClientResponse, body: bytes) -> TokenErrorResponse:
         """Turn a response whose body has been read into one of this class.
 
         There is no public way to build a `ClientResponse`, and its constructor has changed between

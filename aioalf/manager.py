@@ -1,30 +1,35 @@
-"""`TokenManager`: always has one valid token, fetched once however many ask.
+"""`TokenManager`: always has one valid token, fetched once however many tasks ask.
 
 It speaks client_credentials (RFC 6749 section 4.4). A flow is a `TokenManager` that obtains its token
-another way: it overrides `fetch_token`. How a token is kept and renewed is in `aioalf.renewal.cache`.
+another way: it overrides `fetch_token`. How a token is kept and renewed is in `aioalf.renewal`.
 """
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from aiohttp import hdrs
+from aiohttp import ClientResponse, hdrs
 from yarl import URL
 
 from .backoff import read_retry_after
 from .clock import Clock
-from .endpoint import TokenEndpointClient, is_cleartext, validate_url
+from .compat import OverridableSteps
+from .endpoint import EndpointClient, is_cleartext, validate_url
 from .errors import TokenError, TokenErrorResponse, TokenHTTPError
-from .protocol import token_endpoint as protocol
 from .protocol.client_auth import ClientAuth, ClientSecretBasic
+from .protocol.token_endpoint import (
+    client_credentials_form,
+    read_token_response,
+    scope_string,
+    token_from,
+)
 from .redaction import safe_url, secrets_of
-from .renewal.cache import Renewal
+from .sources import Source, read_source
 from .token import Token
 
 if TYPE_CHECKING:
@@ -36,33 +41,35 @@ __all__ = ("ClientSecret", "TokenError", "TokenManager")
 
 logger = logging.getLogger("aioalf")
 
-#: A client secret, or what gives it at each token request.
-ClientSecret = Union[str, Callable[[], Union[str, Awaitable[str]]]]
+ClientSecret = Source
+_Self = TypeVar("_Self", bound="TokenManager")
 
 _NO_CREDENTIALS = "Missing credentials (client_id:client_secret)"  # as in 0.4.0
 _RESERVED_PARAMS = frozenset({"grant_type", "scope", "client_id", "client_secret"})
 
 
-class TokenManager(Renewal):
+class TokenManager(OverridableSteps):
     """Gets tokens from a token endpoint and has one ready whenever one is asked for.
 
-    Works on its own, or inside a `Client`. Used bare, never entered (``async with``) nor closed, it opens
-    a connection for each token request; entered, or owned by a client, it keeps one open.
+    Works alone or inside a `Client`. It opens a session for each renewal (its retries included) and closes
+    it afterwards, so an idle manager holds no connection. A program that asks for tokens often hands in
+    `session`. Any number of tasks of one event loop may share a manager.
 
     :param token_endpoint: URL of the token endpoint.
     :param client_id: the client identifier.
-    :param client_secret: the client secret, or a callable, plain or ``async``, that gives it. It is called
-        at each token request, and once more when the answer is ``invalid_client``: so a secret is
+    :param client_secret: the client secret, or a callable, plain or ``async``, that returns it. It is
+        called at each token request, and once more if the answer is ``invalid_client``: so a secret is
         rotated without a restart.
     :param http_options: keywords of ``aiohttp.ClientSession.request`` for the token request (``timeout``,
-        ``ssl``, ``proxy``, ``headers``, ...). They cannot replace the credentials, the form or the fences.
+        ``ssl``, ``proxy``, ``headers``, ...). They cannot replace the credentials, the form or the limits.
     :param scope: the scope to ask for: a string, or a list that is joined with single spaces.
     :param client_auth: how the client authenticates; `ClientSecretBasic` by default.
     :param token_storage: where the token outlives this object and is shared; borrowed, never closed here.
-    :param session: a session for the token requests, borrowed; by default one of its own, without cookies.
-    :param token_retries: how often a token request is repeated that failed for a passing reason (no
-        connection, 429, 502, 503, 504), waiting 1 s doubling to 30 s, or as
-        ``Retry-After`` says, up to 60 s.
+    :param session: a session for the token requests, borrowed. By default each renewal has its own session,
+        without cookies.
+    :param token_retries: how often a token request is repeated that failed for a transient reason (no
+        connection, 429, 502, 503, 504), after 1 s doubling to 30 s, or as ``Retry-After`` says, up to
+        60 s.
     :param token_request_params: further parameters of every token request, such as ``audience`` or
         ``resource`` (RFC 8707); a list as value repeats the parameter.
     :param expiry_margin: seconds before its expiry at which a token is no longer handed out; never more
@@ -74,13 +81,23 @@ class TokenManager(Renewal):
     :raises ValueError: a number is negative, or `token_request_params` holds a reserved name.
     """
 
+    #: Names the flow in the key of a stored token, so that no flow takes another's token for its own.
+    grant = "client_credentials"
+    #: Seconds to wait for the storage's lock before going on without it.
+    lock_timeout: float = 60.0
+    #: Seconds to wait for a storage to load, save or clean.
+    storage_timeout: float = 10.0
+    #: Seconds for which `close` waits for a renewal that may rotate a refresh token.
+    close_timeout: float = 30.0
+
+    # A subclass written for 0.4.0 may not call __init__.
     _token_endpoint: str | URL | None = None
     _client_id: str | None = None
     _client_secret: ClientSecret | None = None
     _scope: str | Sequence[str] | None = None
     _params: Mapping[str, Any] = {}
     _client_auth: ClientAuth = ClientSecretBasic()
-    _warned = False
+    _validated: tuple[str | URL, URL] | None = None
 
     def __init__(
         self,
@@ -99,30 +116,25 @@ class TokenManager(Renewal):
         renewal_margin: float = 60.0,
         clock: Clock | None = None,
     ) -> None:
-        for name, options in (
-            ("http_options", http_options),
-            ("token_request_params", token_request_params),
-        ):
-            if not isinstance(options, (Mapping, type(None))):
-                raise TypeError(f"{name} takes a dict, not a {type(options).__name__}.")
-        for name, number in (
-            ("token_retries", token_retries),
-            ("expiry_margin", expiry_margin),
-            ("renewal_margin", renewal_margin),
-        ):
-            if not isinstance(number, (int, float)):
-                raise TypeError(f"{name} takes a number, not a {type(number).__name__}.")
-        if not isinstance(scope, (str, Iterable, type(None))):
-            raise TypeError(
-                f"scope takes a string or a list of strings, not a {type(scope).__name__}."
-            )
+        numbers = {
+            "token_retries": token_retries,
+            "expiry_margin": expiry_margin,
+            "renewal_margin": renewal_margin,
+        }
+        _check_kinds(
+            {"http_options": http_options, "token_request_params": token_request_params},
+            (Mapping, type(None)),
+            "a dict",
+        )
+        _check_kinds(numbers, (int, float), "a number")
+        _check_kinds({"scope": scope}, (str, Iterable, type(None)), "a string or a list of strings")
+        if min(numbers.values()) < 0:
+            raise ValueError(f"{', '.join(numbers)} cannot be negative.")
         params = dict(token_request_params or {})
         if reserved := sorted(_RESERVED_PARAMS & params.keys()):
             raise ValueError(
                 f"token_request_params cannot hold {', '.join(reserved)}: see scope=, client_auth=."
             )
-        if token_retries < 0 or expiry_margin < 0 or renewal_margin < 0:
-            raise ValueError("token_retries, expiry_margin and renewal_margin cannot be negative.")
         if client_auth is not None and not isinstance(client_auth, ClientAuth):
             raise TypeError("client_auth takes a ClientAuth such as ClientSecretPost().")
         if isinstance(token_storage, (str, os.PathLike, type)):
@@ -136,48 +148,121 @@ class TokenManager(Renewal):
         self._scope = scope
         self._params = params
         self._client_auth = client_auth or ClientSecretBasic()
-        if clock is not None:  # else one for all: managers that share a storage compare theirs
-            self._clock = clock
-        self._expiry_margin = expiry_margin
-        self._renewal_margin = renewal_margin
-        self._endpoint = TokenEndpointClient(session, http_options, token_retries, self._clock)
+        cache = self._cache
+        if clock is not None:  # else one for all: managers that share a storage compare their times
+            cache.use_clock(clock)
+        cache.expiry_margin, cache.renewal_margin = expiry_margin, renewal_margin
+        cache.lock_timeout, cache.close_timeout = self.lock_timeout, self.close_timeout
+        self._endpoint = EndpointClient(session, http_options, token_retries, cache.clock)
         if token_storage is not None:
             self._use_storage(token_storage)
-
-    #: Names the flow in the binding of a stored token, so that no flow takes another's token for its own.
-    grant = "client_credentials"
 
     def _use_storage(self, storage: TokenStorage) -> None:
         # Here, because most programs need none of these.
         from .storage.guarded import GuardedStorage
-        from .storage.record import binding_of
         from .storage.shared import StoredToken
 
+        guarded = GuardedStorage(storage, self._binding(), self.storage_timeout)
+        self._cache.stored = StoredToken(guarded, self._cache.clock)
+
+    def _binding(self) -> str:
+        """The key under which a token of this manager is stored."""
+        from .storage.record import binding_of
+
         endpoint = None if self._token_endpoint is None else str(self._token_endpoint)
-        scope = protocol.scope_string(self._scope)
-        binding = binding_of(self.grant, endpoint, self._client_id, scope, self._params)
-        self._shared = StoredToken(
-            GuardedStorage(storage, binding, self.storage_timeout), self._clock
-        )
+        scope = scope_string(self._scope)
+        return binding_of(self.grant, endpoint, self._client_id, scope, self._params)
+
+    # -- the token
+
+    def peek(self) -> Token | None:
+        """Return the token if it is fresh, without waiting; else None.
+
+        :raises RuntimeError: no event loop is running.
+        """
+        return self._cache.peek()
+
+    async def get(self) -> Token:
+        """Return a valid token: the cached one, or a new one if there is none.
+
+        A fresh token costs no lock, no task and no trip through the event loop. Otherwise one token
+        request serves all who call; a caller that is cancelled neither stops it nor loses its result.
+
+        :raises TokenError: there is none to be had; the next call tries again.
+        :raises RuntimeError: the manager is closed, or is used in two running event loops.
+        """
+        return self._cache.peek() or await self._cache.get()
+
+    async def renew(self, rejected: Token) -> Token:
+        """Return another token than a rejected one: a new one, unless another task has one already.
+
+        However many tasks, or processes with a shared storage, report the same token, it is replaced
+        once.
+
+        :param rejected: the token that the API answered with 401.
+        :raises TokenError: there is none to be had; or an earlier 401 caused a renewal that did not help,
+            and it is too early for the next.
+        :raises RuntimeError: the manager is closed, or is used in two running event loops.
+        """
+        return await self._cache.renew(rejected)
+
+    def renewal_blocked(self, rejected: Token) -> bool:
+        """Return whether `renew` would fail at once; it is then better to hand a 401 on as it is."""
+        return self._cache.renewal_blocked(rejected)
+
+    def renew_in_background(self, rejected: Token) -> None:
+        """Replace a rejected token for the next call; no task waits for it."""
+        self._cache.renew_in_background(rejected)
+
+    def report_accepted(self, token: Token, *, resent: bool = False) -> None:
+        """Report that the API accepted a token; not needed for one that `peek` returned.
+
+        :param resent: whether the request had been rejected before, with another token.
+        """
+        self._cache.report_accepted(token, resent=resent)
+
+    def report_rejected(self, token: Token) -> None:
+        """Report that the API answered 401 to a token that came in place of a rejected one."""
+        self._cache.throttle.log_rejection_once(token)
+
+    # -- the token request
 
     async def fetch_token(self, previous: Token | None) -> Mapping[str, Any]:
-        """Ask the token endpoint for a token with the client's own credentials.
+        """Ask the token endpoint for a token with the client's own credentials; a flow overrides this.
 
-        What a flow overrides. Here `previous` is not used: RFC 6749 section 4.4.3 gives no refresh token.
+        Called by one task at a time, which no caller's cancellation or timeout reaches. `previous` is not
+        used here: RFC 6749 section 4.4.3 gives no refresh token.
 
-        :param previous: the token to be replaced, or None.
+        :param previous: the token to be replaced, whose refresh token a flow may use; None at first.
+        :return: the parameters of the token response (RFC 6749 section 5.1).
+        :raises TokenError: there is no endpoint, there are no credentials, or no token was given.
+        """
+        return await self.request_token(client_credentials_form(self._scope, self._params))
+
+    async def request_token(self, form: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Send a form to the token endpoint with the client's credentials; the way of every grant.
+
+        :param form: the parameters of the request, ``grant_type`` among them.
         :return: the parameters of the token response.
         :raises TokenError: there is no endpoint, there are no credentials, or no token was given.
         """
-        return await self._get_token_data()
+        if not self._token_endpoint:
+            raise TokenError("Missing token endpoint")
+        secret = await self._secret()
+        url, client_id = self._token_endpoint, self._client_id
+        try:
+            return await self._fetch(url=url, method="POST", auth=(client_id, secret), data=form)
+        except TokenHTTPError as error:
+            if error.error != "invalid_client" or not callable(self._client_secret):
+                raise
+            rotated = await self._secret()
+            if rotated == secret:
+                raise
+            logger.info("The client secret was refused and has changed; it is tried once more.")
+            return await self._fetch(url=url, method="POST", auth=(client_id, rotated), data=form)
 
-    # The steps of 0.4.0, each of which calls the next and may be overridden.
-
-    async def _get_token_data(self) -> Mapping[str, Any]:
-        return await self._request_token()
-
-    async def _request_token(self) -> Mapping[str, Any]:
-        return await self.request_token(protocol.client_credentials_form(self._scope, self._params))
+    async def _fetch_as_token(self, previous: Token | None) -> Token:
+        return token_from(await self.fetch_token(previous), self._cache.clock.time(), previous)
 
     async def _fetch(
         self,
@@ -194,7 +279,9 @@ class TokenManager(Renewal):
         :param data: the form.
         :return: the parameters of the token response.
         """
-        endpoint = validate_url(url)
+        if self._validated is None or self._validated[0] != url:
+            self._validated = (url, self._validate(url))
+        endpoint = self._validated[1]
         headers: dict[str, str] = {}
         form: dict[str, Any] = dict(data or {})
         client_id, client_secret = auth or (None, None)
@@ -206,88 +293,72 @@ class TokenManager(Renewal):
                 headers=headers,
                 form=form,
             )
-        self._warn_of_plain_http(endpoint)
-        logger.debug("Token request to %s", safe_url(endpoint))
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("Token request to %s", safe_url(endpoint))
         response, body = await self._endpoint.post(endpoint, headers, form)
         try:
-            return protocol.read_token_response(
+            return read_token_response(
                 response.status,
                 response.content_type if hdrs.CONTENT_TYPE in response.headers else "",
                 body,
-                secrets=secrets_of(client_secret, headers, form),
+                secrets=lambda: secrets_of(client_secret, headers, form),
             )
         except TokenHTTPError as error:
-            error.token_endpoint = safe_url(url)
-            error.retry_after = read_retry_after(
-                response.headers.get(hdrs.RETRY_AFTER), self._clock.time()
-            )
-            if response.status >= 400:
-                error.response = TokenErrorResponse.of(response, body)
+            self._complete(error, endpoint, response, body)
             raise
 
-    async def request_token(self, form: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Send a form with the client's credentials; whatever the grant, this is the way."""
-        if not self._token_endpoint:
-            raise TokenError("Missing token endpoint")
-        secret = await self._secret()
-        url, client_id = self._token_endpoint, self._client_id
-        try:
-            return await self._fetch(url=url, method="POST", auth=(client_id, secret), data=form)
-        except TokenHTTPError as error:
-            if error.error != "invalid_client" or not callable(self._client_secret):
-                raise
-            rotated = await self._secret()
-            if rotated == secret:
-                raise
-            logger.info(
-                "The client secret was refused and has changed: asking again with the new one."
-            )
-            return await self._fetch(url=url, method="POST", auth=(client_id, rotated), data=form)
+    def _complete(
+        self, error: TokenHTTPError, endpoint: URL, response: ClientResponse, body: bytes
+    ) -> None:
+        error.token_endpoint = safe_url(endpoint)
+        error.retry_after = read_retry_after(
+            response.headers.get(hdrs.RETRY_AFTER), self._cache.clock.time()
+        )
+        if response.status >= 400:
+            error.response = TokenErrorResponse.from_response(response, body)
 
-    async def _secret(self) -> str:
-        secret = self._client_secret
-        if not self._client_id:
-            raise TokenError(_NO_CREDENTIALS)
-        if callable(secret):
-            try:
-                given = secret()
-                secret = await given if inspect.isawaitable(given) else given
-            except Exception as error:
-                raise TokenError(
-                    f"The callable given as client_secret failed ({type(error).__name__})."
-                ) from error
-        if secret is None and self._client_auth.needs_secret:
-            raise TokenError(_NO_CREDENTIALS)
-        for name, value in (("client_id", self._client_id), ("client_secret", secret or "")):
-            if not isinstance(value, str):
-                raise TokenError(
-                    f"{_NO_CREDENTIALS}: the {name} is a {type(value).__name__}, not a string"
-                )
-        return secret or ""
-
-    def _warn_of_plain_http(self, url: URL) -> None:
-        if not self._warned and is_cleartext(url):
-            self._warned = True
+    @staticmethod
+    def _validate(url: str | URL) -> URL:
+        endpoint = validate_url(url)
+        if is_cleartext(endpoint):
             logger.warning(
                 "The token endpoint %s is not https: the client's secret and its tokens can be read on the"
                 " way (RFC 6749 section 3.2).",
-                safe_url(url),
+                safe_url(endpoint),
             )
+        return endpoint
+
+    async def _secret(self) -> str:
+        if not self._client_id:
+            raise TokenError(_NO_CREDENTIALS)
+        if not isinstance(self._client_id, str):
+            kind = type(self._client_id).__name__
+            raise TokenError(f"{_NO_CREDENTIALS}: the client_id is a {kind}, not a string")
+        secret = await read_source(self._client_secret, "client_secret")
+        if secret is None and self._client_auth.needs_secret:
+            raise TokenError(_NO_CREDENTIALS)
+        return secret or ""
 
     @cached_property
-    def _endpoint(self) -> TokenEndpointClient:
-        # Where __init__ has not been called: 0.4.0's implicit manager did not call its base's.
-        return TokenEndpointClient(None, self.__dict__.get("_http_options"), 0, self._clock)
+    def _endpoint(self) -> EndpointClient:
+        # For a subclass that does not call __init__: 0.4.0's implicit manager did not.
+        return EndpointClient(None, self.__dict__.get("_http_options"), 0, self._cache.clock)
 
     def _can_fetch(self) -> bool:
+        """Whether a token request could be made at all."""
         return bool(self._token_endpoint)
 
-    def keep_connection(self) -> None:
-        """Keep the connection to the token endpoint open from now on; `close` must then be called."""
-        self._endpoint.keep_open = True
+    # -- its end
 
-    async def __aenter__(self) -> TokenManager:
-        self.keep_connection()
+    async def close(self) -> None:
+        """End what runs in the background; a task that still waits gets a `TokenError` that says so.
+
+        A renewal that may rotate a refresh token is let finish, and saved, within `close_timeout` seconds.
+        The manager cannot be used any more. May be called again.
+        """
+        await self._cache.close()
+
+    async def __aenter__(self: _Self) -> _Self:
         return self
 
     async def __aexit__(
@@ -298,14 +369,12 @@ class TokenManager(Renewal):
     ) -> None:
         await self.close()
 
-    async def close(self) -> None:
-        try:
-            await super().close()
-        finally:
-            await self._endpoint.close()
-
-    close.__doc__ = Renewal.close.__doc__
-
     def __repr__(self) -> str:
         endpoint = None if self._token_endpoint is None else safe_url(self._token_endpoint)
         return f"<{type(self).__name__} client_id={self._client_id!r} token_endpoint={endpoint!r}>"
+
+
+def _check_kinds(values: Mapping[str, object], kinds: tuple[type, ...], wanted: str) -> None:
+    for name, value in values.items():
+        if not isinstance(value, kinds):
+            raise TypeError(f"{name} takes {wanted}, not a {type(value).__name__}.")

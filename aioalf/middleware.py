@@ -121,5 +121,5 @@ class OAuth2Middleware:
         if response.status == UNAUTHORIZED:
             manager.report_rejected(token)
         else:
-            manager.report_accepted(token)
+            manager.report_accepted(token, resent=True)
         return response

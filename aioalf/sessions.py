@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
 from aiohttp import ClientSession
@@ -56,6 +57,20 @@ class OwnedSession:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._guard: AsyncGenerator[None, None] | None = None
         self._pid = os.getpid()
+        self._users = 0
+
+    @asynccontextmanager
+    async def in_use(self) -> AsyncIterator[ClientSession]:
+        """Give the session, opened if need be; the last of its users to leave closes it."""
+        session = self.get()
+        self._users += 1
+        try:
+            yield session
+        finally:
+            if session is self._session:
+                self._users -= 1
+                if not self._users:
+                    await self.close()
 
     def get(self) -> ClientSession:
         """Return the session of the running event loop, opened if need be."""
@@ -63,6 +78,7 @@ class OwnedSession:
         if self._session is None or self._loop is not loop:
             self._forget()
             self._session, self._loop, self._pid = self._factory(), loop, os.getpid()
+            self._users = 0
             self._guard = _close_with_loop(self._session)
             try:
                 self._guard.__anext__().send(None)

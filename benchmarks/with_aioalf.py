@@ -49,7 +49,6 @@ class OverMiddleware(OverSession):
         self._manager = TokenManager(
             arena.token_endpoint, "id", "secret", token_storage=_storage(arena)
         )
-        self._manager.keep_connection()
         middleware = OAuth2Middleware(self._manager, origins=arena.resource)
         session = ClientSession(connector=connector(arena), middlewares=(middleware,))
         super().__init__(arena, session)

@@ -355,8 +355,8 @@ def test_a_token_that_a_closed_loop_could_not_save_is_saved_in_the_next(clock: F
 
     loop = asyncio.new_event_loop()
     loop.run_until_complete(use())
-    assert manager._shared is not None
-    stuck = manager._shared._saving
+    assert manager._cache.stored is not None
+    stuck = manager._cache.stored._saving
     assert stuck is not None
     loop.set_exception_handler(lambda loop, context: None)  # "destroyed but it is pending"
     loop.close()

@@ -34,7 +34,7 @@ async def renew_thrice(manager: Fetching) -> None:
     for number in (1, 2, 3):
         token = await manager.get()
         assert token.access_token == f"token-{number}"
-        manager.report_accepted(token)
+        manager.report_accepted(token, resent=True)
         if number < 3:
             await manager.renew(token)
 
@@ -176,8 +176,8 @@ async def test_a_rotated_refresh_token_that_cannot_be_saved_is_kept_and_saved_la
     for slept, longest in zip(clock.sleeps, (1, 2, 4, 8, 16, 30), strict=False):
         assert 0.75 * longest <= slept <= longest
     await turns(20)
-    assert manager._shared is not None
-    assert manager._shared._saving_here() is None
+    assert manager._cache.stored is not None
+    assert manager._cache.stored._saving_here() is None
 
 
 async def test_a_refresh_token_in_memory_is_used_where_the_storage_has_an_older_one(
@@ -266,7 +266,7 @@ async def test_a_stored_token_is_not_used_while_the_one_that_replaced_it_is_unsa
     clock.advance(3535)
     storage.method = "save"
     assert await manager.get_token() == "a1"  # renewed ahead
-    await until(lambda: manager._in_flight is None)
+    await until(lambda: manager._cache.in_flight is None)
     assert await manager.get_token() == "a2"
     clock.advance(5)
     assert await manager.get_token() == "token-3"

@@ -863,6 +863,7 @@ async def test_an_overridden_get_token_is_renewed_also_where_only_the_authorizat
         open_browser=browser,
     )
     first = await one.get()
+    one.report_accepted(first)
     server.revoke_all()
     assert server.accepts((await one.renew(first)).access_token)
     assert len(browser.opened) == 2

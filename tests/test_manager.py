@@ -341,14 +341,6 @@ async def test_used_bare_it_leaves_no_connection_open(server: AuthorizationServe
     await server.close()
 
 
-async def test_entered_it_keeps_one_connection_open(server: AuthorizationServer) -> None:
-    """Closed on leaving."""
-    async with manager_for(server) as manager:
-        for _ in range(5):
-            await manager.reset_token()
-    assert server.connections == 1
-
-
 # What it shows
 
 

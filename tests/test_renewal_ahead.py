@@ -53,7 +53,7 @@ async def test_if_renewal_ahead_fails_the_old_token_is_served_until_it_expires(
         clock.advance(DUE)
         while clock.monotonic() < 1000 + 3589:
             assert await manager.get() is first
-            await until(lambda: manager._in_flight is None)
+            await until(lambda: manager._cache.in_flight is None)
             clock.advance(1)
         assert server.accepts(first.access_token)
         # Two for nothing, then one after 1, 2, 4, 8, 16 and up to 30 seconds.
@@ -76,9 +76,9 @@ async def test_a_renewal_ahead_that_fails_once_is_tried_again_by_the_next_call(
     manager.answers = [TokenError("a passing cloud")]
     clock.advance(DUE)
     assert at_once(manager.get()) is first
-    await until(lambda: manager._in_flight is None)
+    await until(lambda: manager._cache.in_flight is None)
     assert at_once(manager.get()) is first
-    await until(lambda: manager._in_flight is None)
+    await until(lambda: manager._cache.in_flight is None)
     assert at_once(manager.get_token()) == "token-3"
     assert [r.levelno for r in caplog.records if "passing cloud" in r.message] == [logging.WARNING]
 
@@ -103,7 +103,7 @@ async def test_steady_traffic_never_waits_for_a_token(
         await asyncio.sleep(0)
     assert 10 <= len(seen) <= 16
     assert len(manager.fetches) - len(seen) <= 1
-    await until(lambda: manager._in_flight is None)
+    await until(lambda: manager._cache.in_flight is None)
 
 
 async def test_whoever_comes_after_its_end_waits_for_the_renewal_that_has_begun(
@@ -166,6 +166,7 @@ async def test_an_interactive_flow_is_not_renewed_behind_a_401(clock: FakeClock)
     """The next call asks, and only that: there somebody waits."""
     manager = Interactive(clock)
     first = await manager.get()
+    manager.report_accepted(first)
     manager.renew_in_background(first)
     await turns(5)
     assert len(manager.fetches) == 1
@@ -178,16 +179,46 @@ async def test_a_renewal_behind_a_401_serves_the_next_call(clock: FakeClock) -> 
     first = await manager.get()
     for _ in range(100):
         manager.renew_in_background(first)
-    await until(lambda: manager._in_flight is None)
+    await until(lambda: manager._cache.in_flight is None)
     manager.renew_in_background(first)
     assert at_once(manager.get_token()) == "token-2"
     assert len(manager.fetches) == 2
 
 
-async def test_what_an_interactive_flow_gets_after_a_401_is_doubted(clock: FakeClock) -> None:
-    """Nobody is asked to sign in again at once where the API takes no token at all."""
+async def test_a_401_opens_at_most_one_window_a_minute(clock: FakeClock) -> None:
+    """Also if an API has accepted the token: another one that rejects it says 401 and means 403."""
     manager = Interactive(clock)
-    manager.renew_in_background(await manager.get())
-    second = await manager.get()
+    first = await manager.get()
+    manager.report_accepted(first)
+    second = await manager.renew(first)
     assert second.access_token == "token-2"
+    manager.report_accepted(second)
+    clock.advance(59)
     assert manager.renewal_blocked(second)
+    clock.advance(2)
+    assert (await manager.renew(second)).access_token == "token-3"
+
+
+async def test_a_sign_in_that_no_api_has_accepted_yet_is_not_asked_for_again(
+    clock: FakeClock,
+) -> None:
+    """An API that takes no token at all opens no second window within a minute."""
+    manager = Interactive(clock)
+    first = await manager.get()
+    assert manager.peek() is None  # so that the first answer is reported
+    assert manager.renewal_blocked(first)
+    clock.advance(61)
+    assert not manager.renewal_blocked(first)
+
+
+async def test_a_sign_in_that_was_demanded_is_not_held_against_the_next_401(
+    clock: FakeClock,
+) -> None:
+    """`reset_token` is the program's own wish; what an API accepted may be revoked after it."""
+    manager = Interactive(clock)
+    await manager.get()
+    await manager.reset_token()
+    second = await manager.get()
+    manager.report_accepted(second)
+    assert manager.peek() is second
+    assert not manager.renewal_blocked(second)

@@ -248,7 +248,7 @@ async def test_renewal_ahead_takes_what_another_has_renewed(
     clock.advance(3535)
     for manager in managers:
         at_once(manager.get())
-    await until(lambda: all(manager._in_flight is None for manager in managers))
+    await until(lambda: all(manager._cache.in_flight is None for manager in managers))
     assert len({at_once(manager.get()).access_token for manager in managers}) == 1
     assert server.token_requests == 2
 
@@ -386,7 +386,7 @@ async def test_a_token_renewed_behind_a_401_is_not_taken_from_the_storage_again(
     storage.line = "bare"
     manager = Fetching(clock, token_storage=storage)
     manager.renew_in_background(await manager.get())
-    await until(lambda: manager._in_flight is None)
+    await until(lambda: manager._cache.in_flight is None)
     storage.line = "bare"
     clock.advance(3600)
     assert await manager.get_token() == "token-2"
@@ -435,6 +435,6 @@ async def test_more_than_the_last_of_the_tokens_that_were_rejected_is_remembered
         storage.line = f"bare-{number}"
         token = await manager.renew(token)
         assert token.access_token == f"bare-{number}"
-        manager.report_accepted(token)
+        manager.report_accepted(token, resent=True)
     storage.line = "bare-0"
     assert (await manager.renew(token)).access_token == "token-1"

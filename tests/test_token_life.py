@@ -10,7 +10,7 @@ from fakes import FakeClock
 from managing import Fetching, at_once, manager_for
 
 from aioalf.backoff import backoff
-from aioalf.renewal.lifetime import HeldToken
+from aioalf.renewal.lifetime import CachedToken
 from aioalf.testing import AuthorizationServer
 from aioalf.token import Token, issued_later
 
@@ -23,11 +23,11 @@ def held(
     ahead: float = 60.0,
     *,
     clock: FakeClock | None = None,
-) -> HeldToken:
+) -> CachedToken:
     """A token of that life, given now."""
     clock = clock or FakeClock(time=NOW)
     expires_at = None if lifetime is None else NOW + lifetime
-    return HeldToken(Token("t", lifetime, expires_at=expires_at), clock, margin, ahead)
+    return CachedToken(Token("t", lifetime, expires_at=expires_at), clock, margin, ahead)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def held(
     ],
 )
 @pytest.mark.parametrize("step", ["advance", "jump_wall", "jump_monotonic"])
-def test_a_token_is_calm_then_due_then_gone(
+def test_a_token_is_fresh_then_stale_then_expired(
     lifetime: float, margin: float, ahead: float, due: float, gone: float, step: str
 ) -> None:
     """At the moment itself it is; a moment before it is not. Either clock is enough."""
@@ -55,7 +55,7 @@ def test_a_token_is_calm_then_due_then_gone(
         clock = FakeClock(time=NOW)
         token = held(lifetime, margin, ahead, clock=clock)
         getattr(clock, step)(seconds)
-        return token.calm(), token.due(), token.usable()
+        return not token.is_stale(), token.is_stale(), not token.is_expired()
 
     assert at(0) == (True, False, True)
     assert at(due - 0.001) == (True, False, True)
@@ -65,52 +65,50 @@ def test_a_token_is_calm_then_due_then_gone(
 
 
 def test_the_edges_belong_to_what_follows() -> None:
-    """At the very moment a token is due it is due, and at the very moment it is gone it is gone."""
+    """At the very moment that a state begins, it is there already."""
     clock = FakeClock(time=NOW)
     token = held(64, margin=4, ahead=16, clock=clock)  # sums that a float holds exactly
     clock.advance(44)
-    assert token.due()
-    assert not token.calm()
+    assert token.is_stale()
     clock.advance(15.75)
-    assert token.usable()
+    assert not token.is_expired()
     clock.advance(0.25)
-    assert not token.usable()
+    assert token.is_expired()
 
 
 @pytest.mark.parametrize("lifetime", [0, -1, -3600])
 def test_a_life_of_nothing_is_over_at_once(lifetime: float) -> None:
     """RFC 6749 section 5.1 does not forbid it."""
-    assert not held(lifetime).usable()
+    assert held(lifetime).is_expired()
 
 
-def test_a_token_of_unknown_life_is_never_due() -> None:
+def test_a_token_of_unknown_life_is_never_stale() -> None:
     """Section 5.1: expires_in is only recommended. It is used until a 401."""
     clock = FakeClock(time=NOW)
     token = held(None, clock=clock)
     clock.advance(1e10)
-    assert token.calm()
-    assert token.usable()
-    assert not token.due()
+    assert not token.is_expired()
+    assert not token.is_stale()
 
 
 def test_a_token_given_before_the_clock_was_set_back_lives_no_longer_for_that() -> None:
     """Stored with an expiry in absolute UTC, loaded when it is an hour earlier again."""
     clock = FakeClock(time=NOW - 3600)
-    token = HeldToken(Token("t", 600, expires_at=NOW + 600), clock, 10, 60)
+    token = CachedToken(Token("t", 600, expires_at=NOW + 600), clock, 10, 60)
     clock.advance(589)
-    assert token.usable()
+    assert not token.is_expired()
     clock.advance(2)
-    assert not token.usable()
+    assert token.is_expired()
 
 
 def test_a_token_whose_length_of_life_is_not_known_is_judged_by_what_is_left() -> None:
     """Of a stored token only the expiry may be known."""
     clock = FakeClock(time=NOW)
-    token = HeldToken(Token("t", None, expires_at=NOW + 100), clock, 10, 60)
+    token = CachedToken(Token("t", None, expires_at=NOW + 100), clock, 10, 60)
     clock.advance(89)
-    assert token.usable()
+    assert not token.is_expired()
     clock.advance(2)
-    assert not token.usable()
+    assert token.is_expired()
 
 
 @pytest.mark.parametrize(
@@ -276,4 +274,4 @@ async def test_an_hour_there_and_back_costs_at_most_two_renewals(clock: FakeCloc
 def test_no_moment_of_a_token_of_unknown_life_is_a_number_that_can_be_reached() -> None:
     """Not even by a clock that counts from the beginning of the world."""
     clock = FakeClock(math.floor(1e300), 1e300)
-    assert held(None, clock=clock).usable()
+    assert not held(None, clock=clock).is_expired()

@@ -71,24 +71,31 @@ async def test_further_parameters_are_sent_at_every_renewal(server: Authorizatio
     assert server.log[-1].form.getall("resource") == ["https://a", "https://b"]
 
 
-async def test_one_connection_is_kept_for_all_token_requests(server: AuthorizationServer) -> None:
-    """By a manager that is entered, and by one that a client owns."""
+async def test_each_renewal_has_a_connection_of_its_own(server: AuthorizationServer) -> None:
+    """A token is asked for once an hour or so: a connection kept for that goes stale."""
     async with manager_of(server) as manager:
         for _ in range(3):
             await manager.reset_token()
-    assert (server.token_requests, server.connections) == (3, 1)
-    endpoint = server.token_endpoint
-    async with Client(server.client_id, server.client_secret, endpoint) as client:
-        for _ in range(3):
-            await client.token_manager.reset_token()
-    assert (server.token_requests, server.connections) == (6, 2)
+    assert (server.token_requests, server.connections) == (3, 3)
 
 
-async def test_an_error_keeps_the_connection(server: AuthorizationServer) -> None:
-    """The answer is read to its end, whatever it is."""
+async def test_the_retries_of_a_renewal_share_its_connection(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """The session is opened for the renewal and closed after it."""
+    server.answer_next(503, times=3)
+    async with manager_of(server, token_retries=3, clock=clock) as manager:
+        await manager.get()
+    assert (server.token_requests, server.connections) == (4, 1)
+
+
+async def test_a_session_that_was_handed_in_keeps_its_connection(
+    server: AuthorizationServer,
+) -> None:
+    """For programs that ask often; errors and odd answers are read to their end, too."""
     server.answer_next(400, body='{"error": "x"}', times=2)
     server.answer_next(200, body="<html>" * 1000)
-    async with manager_of(server) as manager:
+    async with aiohttp.ClientSession() as session, manager_of(server, session=session) as manager:
         for _ in range(3):
             with pytest.raises(TokenError):
                 await manager.reset_token()

@@ -231,7 +231,7 @@ class Sender:
         if response.status == UNAUTHORIZED:
             manager.report_rejected(token)
         else:
-            manager.report_accepted(token)
+            manager.report_accepted(token, resent=True)
         return response
 
     async def connect(
@@ -257,7 +257,9 @@ class Sender:
             token = await manager.renew(token)
             sent = self._headers(sent, token)
             websocket = await session.ws_connect(url, headers=sent, **options)
-        manager.report_accepted(token)
+            manager.report_accepted(token, resent=True)
+        else:
+            manager.report_accepted(token)
         return websocket
 
     def _headers(self, headers: Any, token: Token) -> CIMultiDict[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
-from weakref import WeakKeyDictionary
 
 from yarl import URL
 
@@ -17,7 +16,7 @@ from ..errors import AuthorizationError, TokenError
 from ..manager import ClientSecret, TokenManager
 from ..protocol.authorization import authorization_endpoint_of, authorization_url
 from ..protocol.token_endpoint import scope_string, token_from
-from ..renewal.circuit_breaker import CircuitBreaker
+from ..renewal.circuit_breaker import CircuitBreaker, RenewalThrottle
 from ..storage.base import TokenStorage
 from ..token import Token
 from .browser import BrowserOpener, present_url
@@ -28,26 +27,8 @@ __all__ = ("OAuthImplicitTokenManager", "OAuthImplictTokenManager")
 logger = logging.getLogger("aioalf")
 
 _RESERVED_PARAMS = frozenset({"redirect_uri", "response_mode", "response_type", "state"})
+_REMEMBERED_SIGN_INS = 100  # kinds of sign-in, at most, whose refusal a storage holds
 _LOCK_MARGIN = 10.0  # seconds longer than a sign-in may take: whoever holds the lock is then gone
-
-
-class _SharedRestraint(CircuitBreaker):
-    """Shared by all managers that would get the same token into the same storage.
-
-    A refusal is a person's: it counts for the next client too, even for one made for a single request.
-    """
-
-    _reported: Exception | None = None
-
-    def failed(self, error: Exception) -> str:
-        # What is passed on, or reported for the second time, starts no new minute.
-        if error is self._error or error is self._reported:
-            return ""
-        self._reported = error
-        return super().failed(error)
-
-
-_restraints: WeakKeyDictionary[TokenStorage, dict[object, _SharedRestraint]] = WeakKeyDictionary()
 
 
 class OAuthImplictTokenManager(TokenManager):
@@ -128,19 +109,15 @@ class OAuthImplictTokenManager(TokenManager):
 
     def _use_storage(self, storage: TokenStorage) -> None:
         super()._use_storage(storage)
-        key = (
-            self.grant,
-            str(self._token_endpoint),
-            self._client_id,
-            scope_string(self._scope),
-            repr(self._params),
-            self._clock,
-        )
-        try:
-            shared = _restraints.setdefault(storage, {})
-        except TypeError:  # a storage of somebody's that cannot be hashed, or referred to weakly
-            return
-        self._restraint = shared.setdefault(key, _SharedRestraint(self._clock))
+        # A refusal is the person's: it counts for every manager that would get the same token into this
+        # storage, even one that is made for a single request. So the storage holds it.
+        cache = self._cache
+        shared: dict[object, tuple[CircuitBreaker, RenewalThrottle]]
+        shared = getattr(storage, "__dict__", {}).setdefault("_sign_in_limits", {})
+        own = (cache.breaker, cache.throttle)
+        cache.breaker, cache.throttle = shared.setdefault((self._binding(), cache.clock), own)
+        if len(shared) > _REMEMBERED_SIGN_INS:
+            del shared[next(iter(shared))]
 
     async def fetch_token(self, previous: Token | None) -> Mapping[str, Any]:
         """Have the person sign in (RFC 6749 sections 4.2.1 and 4.2.2).
@@ -155,7 +132,7 @@ class OAuthImplictTokenManager(TokenManager):
         endpoint = self._endpoint_url()
         if not self._client_id:
             raise TokenError("Missing credentials (client_id:client_secret)")
-        if (refused := self._restraint.error()) is not None:
+        if (refused := self._cache.breaker.error_while_open()) is not None:
             raise refused  # while this manager waited for the storage's lock
         host, path = self._redirect
         receiver = LoopbackReceiver(
@@ -183,7 +160,7 @@ class OAuthImplictTokenManager(TokenManager):
                     return await receiver.receive(timeout)
                 except AuthorizationError as error:
                     # Now, while the storage is locked: the next in line must not open a window.
-                    self._restraint.failed(error)
+                    self._cache.breaker.record_refusal(error)
                     raise
 
     def _endpoint_url(self) -> str:

@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -58,7 +58,7 @@ def client_credentials_form(
 
 
 def read_token_response(
-    status: int, content_type: str, body: bytes, *, secrets: Iterable[str] = ()
+    status: int, content_type: str, body: bytes, *, secrets: Callable[[], list[str]] = list
 ) -> dict[str, Any]:
     """Read the parameters of a token response (RFC 6749 sections 5.1 and 5.2).
 
@@ -68,16 +68,16 @@ def read_token_response(
     :param status: the HTTP status.
     :param content_type: the media type, without parameters.
     :param body: the whole body.
-    :param secrets: what must not be echoed in an error.
+    :param secrets: lists the secrets that an error must not repeat; called if there is one.
     :return: the parameters, not yet checked to hold a usable token: `token_from` does that.
     :raises TokenHTTPError: the status is 400 or above, or the body carries an ``error``.
     :raises TokenError: the body is no token response at all.
     """
     params = _parameters(content_type, body)
     if status >= 400 or (params is not None and params.get("error")):
-        secrets = tuple(secrets)
+        known = secrets()
         said: dict[str, Any] = {
-            name: excerpt(value, secrets)
+            name: excerpt(value, known)
             for name in ("error", "error_description", "error_uri")
             if params is not None and isinstance(value := params.get(name), str)
         }
@@ -86,11 +86,11 @@ def read_token_response(
         raise TokenHTTPError(
             "Failed to request token" + (f" ({said['error']})" if "error" in said else ""),
             status,
-            excerpt(body, secrets),
+            excerpt(body, known),
             **said,
         )
     if params is None:
-        kind = redact(content_type, secrets)[:80] or "no content type"
+        kind = redact(content_type, secrets())[:80] or "no content type"
         raise TokenError(
             f"The token endpoint answered {status} with a body that is no token response"
             f" ({len(body)} bytes, {kind}): a JSON object was expected. Is it the right URL?"

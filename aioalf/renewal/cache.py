@@ -1,359 +1,343 @@
-"""`Renewal`: the half of a token manager that keeps one valid token, whatever the flow.
+"""`TokenCache`: always has one valid token, whatever the flow.
 
-Single flight, renewal ahead of expiry, storage, back-off. It knows nothing of HTTP: a token comes from
-`fetch_token`, which the other half (`aioalf.manager`) and every flow provide.
+It fetches once however many tasks ask, renews ahead of expiry, shares the token through a storage, and does
+not ask while asking does not help. It knows neither HTTP nor the flow: a token comes from the function that
+it is given.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from asyncio import get_running_loop
-from collections.abc import Mapping
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Literal
 
+from ..clock import Clock
 from ..errors import TokenError, TokenHTTPError
-from ..protocol.token_endpoint import token_from
 from ..redaction import fingerprint
 from ..sessions import bind_to_running_loop
-from ..token import Token
-from ..token_cache import TokenCache
-from .circuit_breaker import CircuitBreaker
-from .lifetime import HeldToken
+from ..token import Token, issued_later
+from .circuit_breaker import CircuitBreaker, RenewalThrottle
+from .lifetime import CachedToken
 from .single_flight import Flight
 
 if TYPE_CHECKING:
     from ..storage.shared import StoredToken
 
-__all__ = ("NO_TOKEN", "Renewal")
+__all__ = ("NO_TOKEN", "TokenCache")
 
 logger = logging.getLogger("aioalf")
 
 #: The log record of a failed token request.
 NO_TOKEN = "No token: %s%s"
 
+_REMEMBERED_REJECTIONS = 8
 
-class Renewal(TokenCache):
-    """See `aioalf.TokenManager`, which is this class and a way to fetch a token."""
+#: Why a token is fetched: there is no valid one, it is renewed ahead, an API has rejected it, or the
+#: caller demands a new one.
+Reason = Literal["missing", "ahead", "rejected", "demanded"]
 
-    #: Seconds to wait for the storage's lock before going on without it.
-    lock_timeout: float = 60.0
-    #: Seconds to wait for a storage to load, save or clean.
-    storage_timeout: float = 10.0
-    #: Seconds that `close` lets a renewal go on that may rotate a refresh token.
-    close_timeout: float = 30.0
 
-    # Defaults stand on the class: a subclass written for 0.4.0 may not call __init__.
-    _flight: Flight[Token] | None = None
-    _loop: asyncio.AbstractEventLoop | None = None
-    _shared: StoredToken | None = None
-    _rotating = False
+class TokenCache:
+    """Holds one token and replaces it in time.
 
-    async def fetch_token(self, previous: Token | None) -> Mapping[str, Any]:
-        """Get a new token: the one step in which flows differ.
+    Every method is for the event loop that runs; the token itself survives a loop.
 
+    :param fetch: fetches a new token in place of the one it is given, whose refresh token it may use.
         Called by one task at a time, which no caller's cancellation or timeout reaches.
+    :param owner: the name of the class that callers know, for messages.
+    :param interactive: whether a person takes part: the token is then never renewed ahead, and a fetch
+        that no task waits for any more is given up.
+    """
 
-        :param previous: the token to be replaced, whose refresh token may be used; None at first.
-        :return: a token response: the parameters of RFC 6749 section 5.1.
-        :raises TokenError: there is none to be had.
-        """
-        raise NotImplementedError
+    clock = Clock()
+    expiry_margin = 10.0
+    renewal_margin = 60.0
+    lock_timeout = 60.0
+    close_timeout = 30.0
+
+    def __init__(
+        self, fetch: Callable[[Token | None], Awaitable[Token]], owner: str, *, interactive: bool
+    ) -> None:
+        #: The function that fetches; see above.
+        self.fetch = fetch
+        self._owner = owner
+        self.interactive = interactive
+        #: The token as others share it, if there is a storage.
+        self.stored: StoredToken | None = None
+        #: Whether `peek` passes every token by, because more than its age is to be looked at.
+        self.always_ask = False
+        self.closed = False
+        self._cached: CachedToken | None = None
+        self._peekable: CachedToken | None = None  # the cached token, if its age is all that counts
+        self._rejected: tuple[str, ...] = ()  # the last access tokens that were rejected
+        self._flight: Flight[Token] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._unproven: Token | None = None  # a token of a sign-in that no API has accepted yet
+        self.use_clock(self.clock)
+
+    def use_clock(self, clock: Clock) -> None:
+        """Judge token life and pauses by these clocks."""
+        self.clock = clock
+        self.breaker = CircuitBreaker(clock)
+        self.throttle = RenewalThrottle(clock, interactive=self.interactive)
+
+    # -- the cached token
+
+    @property
+    def token(self) -> Token | None:
+        """The cached token, valid or not."""
+        return None if self._cached is None else self._cached.token
+
+    def put(self, token: Token | None) -> None:
+        """Cache a token in place of the one before; None empties the cache."""
+        self._unproven = None
+        if token is None:
+            self._cached = None
+        else:
+            margin = 0.0 if self.interactive else self.renewal_margin
+            self._cached = CachedToken(token, self.clock, self.expiry_margin, margin)
+        self.update_peek()
+
+    def update_peek(self) -> None:
+        """Let `peek` give the cached token, unless more than its age counts or the cache is closed."""
+        passed_by = self.closed or self.always_ask or self._unproven is not None
+        self._peekable = None if passed_by else self._cached
+
+    def has_valid(self) -> bool:
+        """Whether the cached token may be handed out."""
+        return self._cached is not None and not self._cached.is_expired()
+
+    def expire(self) -> None:
+        """Hand the cached token out no more."""
+        if self._cached is not None:
+            self._cached.expire()
 
     def peek(self) -> Token | None:
-        """Return the token where it needs no further thought; else None, and `get` is to be asked.
+        """Return the token if it is fresh, without waiting; else None.
 
         :raises RuntimeError: no event loop is running.
         """
-        held = self._held
+        # Each request pays for these lines: two clocks, and no lock, no task, no await.
+        cached = self._peekable
         if (
-            held is not None
-            and held.monotonic() < held.calm_until
-            and held.wall() < held.calm_until_wall
+            cached is not None
+            and cached.monotonic() - cached.since < cached.fresh_for
+            and cached.wall() - cached.wall_since < cached.fresh_for
             and self._loop is get_running_loop()
         ):
-            return held.token
+            return cached.token
         return None
 
     async def get(self) -> Token:
-        """Return a valid token: the present one, or a new one where there is none.
+        """Return a valid token, cached or fetched; see `aioalf.TokenManager.get`."""
+        self.enter()
+        cached = self._cached
+        if cached is None or cached.is_expired():
+            was_rejected = cached is not None and cached.token.access_token in self._rejected
+            return await self._join("missing", self.token if was_rejected else None)
+        if cached.is_stale() and not self.interactive and self.in_flight is None:
+            if self.breaker.error_while_open() is None:
+                self._start("ahead", cached.token)
+        return cached.token
 
-        A fresh token costs no lock, no task and no trip through the event loop. Otherwise one token
-        request serves all who call; a caller that is cancelled neither stops it nor loses its result.
+    async def demand(self) -> Token:
+        """Fetch a new token now, whatever the breaker or the throttle says."""
+        self.enter()
+        if not self.called_from_inside:
+            self.breaker.record_success()
+            self.throttle.reset()
+        return await self._join("demanded", self.token)
 
-        :raises TokenError: there is none to be had; the next call tries afresh.
-        :raises RuntimeError: the manager is closed, or is used in two running event loops.
-        """
-        token = self.peek()
-        if token is not None:
-            return token
-        self._enter()
-        if self._overrides("get_token"):
-            return self._named(await self.get_token())
-        return await self._current()
+    # -- what a 401 leads to
 
     async def renew(self, rejected: Token) -> Token:
-        """Return a token to use instead of a rejected one: a new one, unless somebody already has one.
-
-        However many tasks, or processes with a shared storage, report the same token, it is replaced
-        once.
-
-        :param rejected: the token that the API answered with 401.
-        :raises TokenError: there is none to be had, or the last one fetched for this reason was rejected
-            as well and it is too early for the next.
-        :raises RuntimeError: the manager is closed, or is used in two running event loops.
-        """
-        self._enter()
-        if self._overrides("get_token") or self._overrides("reset_token"):
-            return await self._renew_by_overrides(rejected)
-        held = self._adopted()
-        if held is not None and held.token is not rejected and self._has_token():
-            return held.token
-        if self._in_flight is None and (error := self._restraint.fruitless(rejected)) is not None:
+        """Return another token than the rejected one; see `aioalf.TokenManager.renew`."""
+        self.enter()
+        cached = self._cached
+        if cached is not None and cached.token is not rejected and not cached.is_expired():
+            return cached.token
+        if self.in_flight is None and (error := self.throttle.rejection_error()) is not None:
             raise error
-        return await self._join(rejected)
+        return await self._join("rejected", rejected)
 
     def renewal_blocked(self, rejected: Token) -> bool:
-        """Whether `renew` would fail at once now; a 401 is then better handed on as it is."""
-        if self._closed:
+        """Return whether `renew` would fail at once; see `aioalf.TokenManager.renewal_blocked`."""
+        if self.closed:
             return True
-        held = self._held
-        if held is not None and held.token is not rejected and held.usable():
+        cached = self._cached
+        if cached is not None and cached.token is not rejected and not cached.is_expired():
             return False
-        if self._in_flight is not None:
+        if self.in_flight is not None:
             return False
-        restraint = self._restraint
-        return restraint.error() is not None or restraint.fruitless(rejected) is not None
+        return bool(self.breaker.error_while_open() or self.throttle.rejection_error())
 
     def renew_in_background(self, rejected: Token) -> None:
-        """Replace a rejected token for the next call; nobody waits for it."""
-        if self._closed:
+        """Replace a rejected token for the next call, which waits for the new one."""
+        if self.closed:
             return
-        self._enter()
-        if self._in_flight is not None:
+        self.enter()
+        cached = self._cached
+        if cached is None or cached.token is not rejected or self.in_flight is not None:
             return
-        if self._overrides("get_token") or self._overrides("reset_token"):
-            self._start_reset(rejected)
+        if self.renewal_blocked(rejected):
             return
-        held = self._adopted()
-        if held is None or held.token is not rejected or self.renewal_blocked(rejected):
-            return
-        self._rejected.append(rejected.access_token)
-        held.spend()  # the next call waits for the new one: its body may be one that cannot wait for a 401
+        self._remember(rejected)
+        cached.expire()  # the body of the next request may be one that cannot be sent again either
         if not self.interactive:  # nobody is asked to sign in for a request that is over
-            self._start(rejected, after_rejection=True)
+            self._start("rejected", rejected)
 
-    def report_accepted(self, token: Token) -> None:
-        """Tell that the API has taken a token; not needed for one that `peek` gave."""
-        if token is self._restraint.doubted:
-            self._restraint.accepted()
-            self._held = None  # it is calm from now on
+    def report_accepted(self, token: Token, *, resent: bool) -> None:
+        """Take note that an API accepted a token; see `aioalf.TokenManager.report_accepted`."""
+        if resent or self.interactive:
+            self.throttle.record_help(token)
+        if token is self._unproven:
+            self._unproven = None
+            self.update_peek()
 
-    def report_rejected(self, token: Token) -> None:
-        """Tell that the API has answered 401 to a token that came in place of a rejected one."""
-        self._restraint.tell(token)
-
-    async def get_token(self) -> str:
-        """Return a valid access token; `get`, under the name it had before.
-
-        :raises TokenError: there is none to be had.
-        """
-        self._enter()
-        return (await self._current()).access_token
-
-    async def reset_token(self) -> None:
-        """Replace the present token with a new one, now, whatever was held against that.
-
-        :raises TokenError: there is none to be had.
-        """
-        self._enter()
-        anew = (
-            not self._called_from_inside
-        )  # else an overridden step calls its base, because of a 401
-        if anew:
-            self._restraint.clear()
-        await self._join(self._token, anew=anew)
-
-    async def close(self) -> None:
-        """End what runs in the background; who still waits gets a `TokenError` that says so.
-
-        A renewal that may rotate a refresh token is let finish, and saved, within `close_timeout`. The
-        manager cannot be used any more. May be called again.
-        """
-        self._closed, self._held = True, None
-        flight = self._flight
-        # What belongs to another event loop cannot be waited for here; that loop is over, or ends it.
-        if flight is not None and self._loop is asyncio.get_running_loop():
-            flight.fail_waiters(
-                TokenError("The client was closed while its token was being fetched.")
-            )
-            if self._rotating:
-                await asyncio.wait({flight.task}, timeout=self.close_timeout)
-            if not flight.abandoned:  # else it is clearing up after itself already
-                flight.task.cancel()
-            await asyncio.wait({flight.task}, timeout=self.close_timeout)
-        if self._shared is not None:
-            await self._shared.close()
-
-    # -- one token for everybody
-
-    async def _current(self) -> Token:
-        held = self._adopted()
-        if held is not None and self._has_token():
-            if not held.calm():
-                self._renew_ahead(held)
-            return held.token
-        gone = held is not None and held.token.access_token in self._rejected
-        return await self._join(self._token if gone else None)
+    # -- one flight for everyone
 
     @property
-    def _in_flight(self) -> Flight[Token] | None:
+    def in_flight(self) -> Flight[Token] | None:
+        """The flight that fetches a token now, or None."""
         flight = self._flight
         return flight if flight is not None and flight.running else None
 
     @property
-    def _called_from_inside(self) -> bool:
-        """Whether this is called by the flight: by an overridden step that calls its base."""
-        flight = self._in_flight
+    def called_from_inside(self) -> bool:
+        """Whether the flight itself asks: to join it would be a deadlock."""
+        flight = self.in_flight
         return flight is not None and flight.called_from_inside
 
-    async def _join(self, rejected: Token | None, *, anew: bool = False) -> Token:
-        if rejected is not None:
-            self._rejected.append(rejected.access_token)
-        if self._called_from_inside:
-            return await self._renewed(rejected, anew=anew)
-        if (flight := self._in_flight) is None:
-            if (error := self._restraint.error()) is not None:
-                raise error
-            after_rejection = rejected is not None and not anew
-            flight = self._start(rejected, after_rejection=after_rejection, anew=anew)
-        return await flight.join()
+    def enter(self) -> None:
+        """Belong to the running event loop from now on.
 
-    def _start(
-        self, replaced: Token | None, *, after_rejection: bool = False, anew: bool = False
-    ) -> Flight[Token]:
-        work = self._renewed(
-            replaced, after_rejection=after_rejection, anew=anew, after=self._flight
-        )
+        :raises RuntimeError: the cache is closed, or is used in two event loops that both run.
+        """
+        if self.closed:
+            raise RuntimeError(f"This {self._owner} is closed.")
+        if self._loop is not get_running_loop():
+            self._loop = bind_to_running_loop(self._loop, self._owner)
+            self._flight = None
+            if self.stored is not None:
+                self.stored.retry_save_in_background(self.lock_timeout)
+
+    def fly(self, work: Coroutine[Any, Any, Token]) -> Flight[Token]:
+        """Make this work the flight that callers join."""
         self._flight = flight = Flight(work, cancel_when_unawaited=self.interactive)
         return flight
 
-    def _renew_ahead(self, held: HeldToken) -> None:
-        due = held.due()
-        if due and not self.interactive and self._in_flight is None and not self._restraint.error():
-            self._start(held.token)
+    async def _join(self, reason: Reason, replaced: Token | None) -> Token:
+        if reason != "missing" or replaced is not None:
+            self._remember(replaced)
+        flight = self.in_flight
+        if flight is None:
+            if (error := self.breaker.error_while_open()) is not None:
+                raise error
+            flight = self._start(reason, replaced)
+        elif flight.called_from_inside:
+            return await self._renew("missing", replaced, None)
+        return await flight.join()
 
-    async def _renewed(
-        self,
-        replaced: Token | None,
-        *,
-        after_rejection: bool = False,
-        anew: bool = False,
-        after: Flight[Token] | None = None,
+    def _start(self, reason: Reason, replaced: Token | None) -> Flight[Token]:
+        last = self._flight
+        # One that was abandoned may still be giving back its port.
+        unfinished = last if last is not None and not last.task.done() else None
+        return self.fly(self._renew(reason, replaced, unfinished))
+
+    def _remember(self, rejected: Token | None) -> None:
+        if rejected is not None and rejected.access_token not in self._rejected:
+            self._rejected = (*self._rejected[1 - _REMEMBERED_REJECTIONS :], rejected.access_token)
+
+    async def _renew(
+        self, reason: Reason, replaced: Token | None, unfinished: Flight[Token] | None
     ) -> Token:
-        loop = asyncio.get_running_loop()
-        if after is not None:
-            await after.wait_done()  # it may have been abandoned, and still be giving back its port
+        loop, flight = get_running_loop(), self._flight
+        assert flight is not None
+        if unfinished is not None:
+            await unfinished.wait_done()
+            # A failure keeps this frame, by its traceback: it must not keep the failure before it.
+            unfinished = None
+        if flight.fetching:
+            raise TokenError(
+                f"This {self._owner} was asked for a token by its own token request (by client_secret=,"
+                " fetch_token or the storage): that would never end."
+            )
+        flight.fetching = True
         try:
-            token, fetched = await self._obtained(replaced, anew)
-            self._hold(token)
+            token, fetched = await self._load_or_fetch(reason, replaced)
+            self.put(token)
         except Exception as error:
-            if loop.is_closed():  # under this task, which is being collected: nobody was asked
-                raise
-            until = self._restraint.failed(error)
-            logger.warning(NO_TOKEN, _in_short(error).removesuffix("."), until or ".")
+            if not loop.is_closed():  # else the task is being collected
+                note = self.breaker.record_failure(error)
+                logger.warning(NO_TOKEN, _in_short(error).removesuffix("."), note or ".")
             raise
         finally:
-            self._rotating = False
-        self._restraint.succeeded(token, after_rejection=after_rejection and fetched)
-        if self._held is not None and self._doubts(token):
-            self._held.think_each_time()
-        logger.debug(
-            "Token %s, %s",
-            fingerprint(token.access_token),
-            "new" if fetched else "from the storage",
-        )
+            flight.fetching = flight.rotating = False
+        if self.breaker.failures:
+            self.breaker.record_success()
+        if fetched and (reason == "rejected" or self.interactive):
+            self.throttle.record_renewal(token, replaced, demanded=reason != "rejected")
+            self._unproven = token if self.interactive else None
+            self.update_peek()
+        if logger.isEnabledFor(logging.DEBUG):
+            source = "new" if fetched else "from the storage"
+            logger.debug("Token %s, %s", fingerprint(token.access_token), source)
         return token
 
-    def _doubts(self, token: Token) -> bool:
-        return token is self._restraint.doubted
-
-    async def _obtained(self, replaced: Token | None, anew: bool) -> tuple[Token, bool]:
+    async def _load_or_fetch(self, reason: Reason, replaced: Token | None) -> tuple[Token, bool]:
         """Take a token from the storage, where another process may have put it, or fetch one."""
-        if self._shared is None:
-            return await self._fetched(self._token), True
-        return await self._shared.renewed(
-            self._token,
-            self._fetched,
-            worth=lambda stored: self._worth(stored, stored if anew else replaced),
+        if self.stored is None:
+            return await self._fetch_one(self.token), True
+
+        def can_replace(stored: Token) -> bool:
+            return reason != "demanded" and self._can_replace(stored, replaced)
+
+        return await self.stored.renewed(
+            self.token,
+            self._fetch_one,
+            worth=can_replace,
             rejected=self._rejected,
             lock_timeout=self.lock_timeout,
         )
 
-    async def _fetched(self, previous: Token | None) -> Token:
-        self._rotating = previous is not None and previous.refresh_token is not None
-        if not self._overrides("_update_token"):
-            return token_from(await self.fetch_token(previous), self._clock.time(), previous)
-        await self._update_token()
-        if self._token is None:
-            raise TokenError("The overridden _update_token() has set no _token.")
-        return self._token
+    def _can_replace(self, stored: Token, replaced: Token | None) -> bool:
+        """Whether a stored token is valid and not older than the one it would replace."""
+        if stored.access_token in self._rejected:
+            return False
+        if replaced is not None:
+            if stored.access_token == replaced.access_token:
+                return False
+            if replaced.expires_at is not None and issued_later(replaced, stored):
+                return False
+        margins = (self.expiry_margin, self.renewal_margin)
+        return not CachedToken(stored, self.clock, *margins).is_expired()
 
-    async def _update_token(self) -> None:
-        self._token = token_from(
-            await self.fetch_token(self._token), self._clock.time(), self._token
-        )
+    async def _fetch_one(self, previous: Token | None) -> Token:
+        if self._flight is not None:
+            self._flight.rotating = previous is not None and previous.refresh_token is not None
+        return await self.fetch(previous)
 
-    # -- steps that a subclass written for 0.4.0 overrides
+    # -- its end
 
-    def _overrides(self, step: str) -> bool:
-        function = getattr(getattr(self, step), "__func__", None)
-        return function is not getattr(Renewal, step)
-
-    async def _renew_by_overrides(self, rejected: Token) -> Token:
-        if (flight := self._in_flight) is None:
-            return await self._start_reset(rejected).join()
-        await flight.join()  # whatever it was for: get_token() knows what came of it
-        return self._named(await self.get_token())
-
-    def _start_reset(self, rejected: Token) -> Flight[Token]:
-        self._flight = flight = Flight(self._reset_by_override(rejected))
-        return flight
-
-    async def _reset_by_override(self, rejected: Token) -> Token:
-        token = self._named(await self.get_token())
-        if token.access_token != rejected.access_token:
-            return token  # somebody has reset it already
-        if self._overrides("reset_token") or self._can_fetch():
-            done: Any = self.reset_token()  # 0.4.0's own implicit manager had a plain one
-            if inspect.isawaitable(done):
-                await done
-        return self._named(await self.get_token())
-
-    def _can_fetch(self) -> bool:
-        return True
-
-    # -- state that is made when it is needed, for the same reason
-
-    @cached_property
-    def _token_lock(self) -> asyncio.Lock:
-        # 0.4.0's get_token() held it; so does a subclass that began as a copy of that. Nothing else does.
-        return asyncio.Lock()
-
-    @cached_property
-    def _restraint(self) -> CircuitBreaker:
-        return CircuitBreaker(self._clock)
-
-    def _enter(self) -> None:
-        if self._closed:
-            raise RuntimeError(f"This {type(self).__name__} is closed.")
-        if self._loop is not asyncio.get_running_loop():
-            self._loop = bind_to_running_loop(self._loop, type(self).__name__)
-            self._flight = None
-            if self._shared is not None:
-                self._shared.retry_save_in_background(self.lock_timeout)
+    async def close(self) -> None:
+        """End what runs in the background; see `aioalf.TokenManager.close`."""
+        self.closed = True
+        self.update_peek()
+        flight = self._flight
+        # The flight of another event loop cannot be waited for: that loop is over, or ends it.
+        if flight is not None and self._loop is get_running_loop():
+            flight.fail_waiters(
+                TokenError("The client was closed while its token was being fetched.")
+            )
+            if flight.rotating:
+                await asyncio.wait({flight.task}, timeout=self.close_timeout)
+            if not flight.abandoned:  # else it is ending already
+                flight.task.cancel()
+            await asyncio.wait({flight.task}, timeout=self.close_timeout)
+        if self.stored is not None:
+            await self.stored.close()
 
 
 def _in_short(error: Exception) -> str:

@@ -1,8 +1,4 @@
-"""`CircuitBreaker`: what does not help backs off.
-
-Two things do not help: a token endpoint that fails again and again, and new tokens that the API rejects
-all the same. Meanwhile callers get the last error, or the 401, at once.
-"""
+"""When no token request is made: after failures in a row, and after renewals that did not help."""
 
 from __future__ import annotations
 
@@ -14,104 +10,154 @@ from ..clock import Clock
 from ..errors import AuthorizationError, TokenError, TokenHTTPError, clone
 from ..token import Token
 
-__all__ = ("CircuitBreaker",)
+__all__ = ("CircuitBreaker", "RenewalThrottle")
 
 logger = logging.getLogger("aioalf")
 
-_FREE_FAILURES = 2  # token requests in a row that may fail before the next one waits
-_REFUSAL = 60.0  # seconds for which a person's refusal is remembered
-_PASSED_ON = "_passed_on"  # the mark of an error that was given instead of a token request
+_FAILURES_TO_OPEN = 3
+_REFUSAL_COOLDOWN = 60.0  # seconds for which a person's refusal is remembered
+_SIGN_IN_PAUSE = 60.0  # seconds
+_FROM_BREAKER = "_from_breaker"  # marks an error that was raised instead of a token request
 
 
 class CircuitBreaker:
-    """When the next token request may be made.
+    """Opens at the third token request in a row that failed; callers then get its error at once.
+
+    It stays open for 1 s, then 2 s, doubling to 30 s; after that one request is let through, and its
+    outcome closes the breaker or opens it for longer. A person's refusal opens it at once, for a minute.
 
     :param clock: the clocks.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._failures = 0
-        self._held_until = 0.0
-        self._error: TokenError | None = None
-        #: A token that was fetched because of a 401 and that nothing has accepted so far.
-        self.doubted: Token | None = None
-        self._doubt_until = 0.0
-        self._fruitless = 0
-        self._told: Token | None = None
+        self._open_until = 0.0
+        self._counted: Exception | None = None
+        #: How many token requests in a row have failed.
+        self.failures = 0
+        #: The last failure, if the breaker opened because of it and no token request has been made since.
+        self.error: TokenError | None = None
 
-    def failed(self, error: Exception) -> str:
-        """A token request failed for good. What `error` gave, and is only passed on, does not count.
+    def error_while_open(self) -> TokenError | None:
+        """Return the error to raise instead of a token request, a new object each time; None if closed."""
+        if self.error is None or self._clock.monotonic() >= self._open_until:
+            self.error = None
+            return None
+        return clone(self.error)
 
-        :return: what is to be told besides: until when there will be no other, or nothing.
+    def record_refusal(self, error: AuthorizationError) -> None:
+        """Count a refused sign-in before its error has reached `record_failure`, which passes it by.
+
+        Others may wait for the lock of the storage: the next one must not open another window.
         """
-        if getattr(error, _PASSED_ON, False):
+        self.record_failure(error)
+        self._counted = error
+
+    def record_failure(self, error: Exception) -> str:
+        """Count a token request that failed, and open the breaker if it is time to.
+
+        An error that this breaker, or another manager's, raised instead of a request does not count.
+
+        :return: a note for the log that says when the next request may be made; empty if at once.
+        """
+        counted, self._counted = self._counted, None
+        if getattr(error, _FROM_BREAKER, False) or error is counted:
             return ""
-        self._failures += 1
+        self.failures += 1
         if isinstance(error, AuthorizationError):
-            wait = _REFUSAL
-        elif self._failures <= _FREE_FAILURES:
+            cooldown = _REFUSAL_COOLDOWN
+        elif self.failures < _FAILURES_TO_OPEN:
             return ""
         else:
             asked = error.retry_after if isinstance(error, TokenHTTPError) else None
-            failures = self._failures - _FREE_FAILURES
-            wait = max(backoff(failures), backoff(failures, asked))  # "0" does not mean "at once"
-        self._held_until = self._clock.monotonic() + wait
-        note = f"; the next attempt is made not before {_utc(self._clock.time() + wait)}"
-        self._error = _postponed(error, note)
+            row = self.failures - _FAILURES_TO_OPEN + 1
+            cooldown = max(backoff(row), backoff(row, asked))  # "0" does not mean "at once"
+        self._open_until = self._clock.monotonic() + cooldown
+        note = f"; the next attempt is made not before {_utc(self._clock.time() + cooldown)}"
+        self.error = _with_retry_time(error, note)
         return note
 
-    def succeeded(self, token: Token, *, after_rejection: bool) -> None:
-        """A token request gave a token.
+    def record_success(self) -> None:
+        """Close the breaker: a token request gave a token, or `reset_token` was called."""
+        self.failures = 0
+        self.error = None
+
+
+class RenewalThrottle:
+    """Limits how often a 401 may cause a renewal.
+
+    An API may reject a token that is good: it answers 401 and means 403, or it does not take tokens of
+    this server. A new token does not help then. So a renewal that a 401 caused is followed by a pause (1 s,
+    doubling to 30 s) in which no other 401 causes one. Only two things end the pause: time, and a request
+    that was answered 401, was sent again with the new token, and was then accepted. The success of any
+    other request says nothing about the one that is rejected.
+
+    If a person takes part, a 401 opens at most one window a minute, whatever it led to; and a token that
+    no API has accepted yet is not replaced in the minute after the sign-in that gave it.
+
+    :param clock: the clocks.
+    :param interactive: whether a person takes part in a renewal.
+    """
+
+    def __init__(self, clock: Clock, *, interactive: bool = False) -> None:
+        self._clock = clock
+        self._interactive = interactive
+        self._token: Token | None = None  # the result of the renewal that began the pause
+        self._renewals = 0  # renewals in a row, each because the token of the last was rejected
+        self._paused_until = 0.0
+        self._ends_with_help = True
+        self._logged: Token | None = None
+
+    def record_renewal(self, token: Token, rejected: Token | None, *, demanded: bool) -> None:
+        """Begin a pause after a renewal that a 401 caused, and after every sign-in.
 
         :param token: the new token.
-        :param after_rejection: it was made because the API answered 401.
+        :param rejected: the token that it replaces.
+        :param demanded: whether it was not a 401 that caused the renewal.
         """
-        self._failures = 0
-        self._error = None
-        if after_rejection:
-            self._fruitless += 1
-            self._doubt_until = self._clock.monotonic() + backoff(self._fruitless)
-        # Also where it was renewed ahead since: nothing has been accepted so far.
-        self.doubted = token if self._fruitless else None
+        again = rejected is not None and self.gave(rejected)
+        self._renewals = self._renewals + 1 if again else 1
+        self._token = token
+        pause = _SIGN_IN_PAUSE if self._interactive else backoff(self._renewals)
+        self._paused_until = self._clock.monotonic() + pause
+        self._ends_with_help = demanded or not self._interactive
 
-    def accepted(self) -> None:
-        """The API has accepted the doubted token."""
-        self.doubted = None
-        self._fruitless = 0
+    def record_help(self, token: Token) -> None:
+        """End the pause: an API has accepted this new token in a request that was rejected before."""
+        if self.gave(token) and self._ends_with_help:
+            self.reset()
 
-    def clear(self) -> None:
-        """Forget all: somebody has asked for a new token in so many words."""
-        self._failures = self._fruitless = 0
-        self._error = self.doubted = None
+    def gave(self, token: Token) -> bool:
+        """Whether a token came from the renewal that began the pause."""
+        return self._token is not None and token.access_token == self._token.access_token
 
-    def error(self) -> TokenError | None:
-        """What to raise instead of making a token request now, or None; each time a new object."""
-        if self._error is not None and self._clock.monotonic() >= self._held_until:
-            self._error = None
-        return None if self._error is None else clone(self._error)
+    def reset(self) -> None:
+        """Forget the renewals so far, as `reset_token` demands."""
+        self._token = None
+        self._renewals = 0
 
-    def tell(self, rejected: Token) -> None:
-        """Log, once for each token, that the API rejects a new one as well."""
-        error = self.fruitless(rejected)
-        if error is not None and self._told is not rejected:
-            self._told = rejected
-            logger.warning("%s", error)
-
-    def fruitless(self, rejected: Token) -> TokenError | None:
-        """What to raise instead of replacing this token now, or None."""
-        wait = self._doubt_until - self._clock.monotonic()
-        if rejected is not self.doubted or wait <= 0:
+    def rejection_error(self) -> TokenError | None:
+        """Return the error to raise instead of a renewal that a 401 would cause now, or None."""
+        pause = self._paused_until - self._clock.monotonic()
+        if self._token is None or pause <= 0:
             return None
         return TokenError(
             "The API rejects new tokens as it rejected the old one; the next one is fetched not before"
-            f" {_utc(self._clock.time() + wait)}. Does it take tokens of this server, for this scope"
+            f" {_utc(self._clock.time() + pause)}. Does the API take tokens of this server, for this scope"
             " and audience?"
         )
 
+    def log_rejection_once(self, rejected: Token) -> None:
+        """Log that the API rejects a new token too, once for each token."""
+        if not self.gave(rejected) or self._token is self._logged:
+            return
+        self._logged = self._token
+        if (error := self.rejection_error()) is not None:
+            logger.warning("%s", error)
 
-def _postponed(error: Exception, note: str) -> TokenError:
-    """The same error again, saying until when it stands."""
+
+def _with_retry_time(error: Exception, note: str) -> TokenError:
+    """Return the same error with the time of the next attempt in its message."""
     if isinstance(error, TokenError):
         again = clone(error)
         again.args = (f"{error.args[0] if error.args else 'No token'}{note}", *error.args[1:])
@@ -119,7 +165,7 @@ def _postponed(error: Exception, note: str) -> TokenError:
         again = TokenError(f"No token: {type(error).__name__}{note}")
     if isinstance(again, (TokenHTTPError, AuthorizationError)):
         again.message += note
-    setattr(again, _PASSED_ON, True)
+    setattr(again, _FROM_BREAKER, True)
     return again
 
 

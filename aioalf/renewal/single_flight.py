@@ -13,18 +13,21 @@ __all__ = ("Flight",)
 
 T = TypeVar("T")
 
-_aboard: contextvars.ContextVar[object] = contextvars.ContextVar("aioalf_flight", default=None)
+_current_flight: contextvars.ContextVar[object] = contextvars.ContextVar(
+    "aioalf_flight", default=None
+)
 
 
 class Flight(Generic[T]):
-    """Runs a coroutine in a task of its own and hands its outcome to everybody who joined.
+    """Runs a coroutine in a task of its own and hands its outcome to everyone who joined.
 
-    A joiner that is cancelled leaves; the work goes on, even if all have left. Not
-    ``asyncio.shield``: that costs a walk over all waiters for each one that is cancelled, and ten
-    thousand cancelled at once would stop the loop for seconds.
+    A task that is cancelled while it waits leaves; the work goes on, even if all have left. It is not
+    ``asyncio.shield``: that walks over all waiters for each one that is cancelled, and ten thousand
+    cancelled at once would stop the loop for seconds.
 
-    :param work: what to run; it belongs to the flight from here on.
-    :param abandon: cancel the work when the last joiner leaves (somebody signing in is of no use then).
+    :param work: the coroutine to run; the flight owns it from here on.
+    :param cancel_when_unawaited: cancel the work when the last task that waits leaves. A sign-in is then
+        of no use.
     """
 
     def __init__(
@@ -32,29 +35,29 @@ class Flight(Generic[T]):
     ) -> None:
         self._waiters: set[asyncio.Future[T]] = set()
         self._cancel_when_unawaited = cancel_when_unawaited
-        self._mark = object()
+        self._mark = object()  # not the flight itself: its task's context would then keep it alive
+        #: Whether the last task that waited has left, and the work was cancelled.
         self.abandoned = False
-        # An empty context: what the first caller keeps in its context variables is not everybody's.
+        #: Whether the work is fetching a token, and whether that may rotate a refresh token.
+        self.fetching = self.rotating = False
+        # An empty context: the context variables of the first caller are not everyone's.
         context = contextvars.Context()
-        context.run(_aboard.set, self._mark)
-        self.task = context.run(asyncio.create_task, work, name="aioalf: token renewal")
+        context.run(_current_flight.set, self._mark)
+        self.task: asyncio.Task[T] = context.run(_new_task, work)
         self.task.add_done_callback(self._on_done)
 
     @property
     def running(self) -> bool:
-        """Whether whoever joins now gets the outcome of work that still runs."""
+        """Whether a task that joins now gets the outcome of work that still runs."""
         return not self.abandoned and not self.task.done()
 
     @property
     def called_from_inside(self) -> bool:
-        """Whether it is the work itself that asks, or a task that it has started.
-
-        To join would be to wait for itself. Before Python 3.12 ``asyncio.wait_for`` starts a task.
-        """
-        return _aboard.get() is self._mark
+        """Whether the work itself asks, or a task that it has started: to join would be a deadlock."""
+        return _current_flight.get() is self._mark
 
     async def join(self) -> T:
-        """Wait for the outcome; being cancelled here disturbs nobody else."""
+        """Wait for the outcome. A task that is cancelled here disturbs no other."""
         waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
@@ -68,7 +71,7 @@ class Flight(Generic[T]):
                 self.task.cancel()
 
     async def wait_done(self) -> None:
-        """Wait for the end of the work; whoever is cancelled here waits for it all the same."""
+        """Wait for the end of the work, even if the task that waits is cancelled meanwhile."""
         try:
             if not self.task.done():
                 await asyncio.wait({self.task})
@@ -77,28 +80,29 @@ class Flight(Generic[T]):
                 await asyncio.wait({self.task})
 
     def fail_waiters(self, error: BaseException) -> None:
-        """Send everybody home with an error, while the work goes on."""
+        """Raise an error in all tasks that wait; the work goes on."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(_clone_for_waiter(error))
 
     def _on_done(self, task: asyncio.Task[T]) -> None:
-        error: BaseException | None
         if task.cancelled():
-            error = TokenError("The token request was cancelled before it was answered.")
+            self.fail_waiters(TokenError("The token request was cancelled before it was answered."))
+        elif (error := task.exception()) is not None:
+            self.fail_waiters(error)
         else:
-            error = task.exception()
-        for waiter in self._waiters:
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(task.result())
-            else:
-                waiter.set_exception(_clone_for_waiter(error))
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(task.result())
+
+
+def _new_task(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    # Not by create_task: an eager task factory would run the work before the flight is known to anyone.
+    return asyncio.Task(work, loop=asyncio.get_running_loop(), name="aioalf: token renewal")
 
 
 def _clone_for_waiter(error: BaseException) -> BaseException:
-    """The error for one of those who wait; what is not ours may not let itself be copied."""
+    """Return an error that one waiter has to itself; a foreign class may not let itself be copied."""
     if not isinstance(error, TokenError) or type(error) not in CLONEABLE:
         return error
     own = clone(error).with_traceback(error.__traceback__)
