@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar, overload
 
 from aiohttp import ClientResponse, ClientSession, hdrs
 from aiohttp.client import _RequestContextManager, _WSRequestContextManager
 from yarl import URL
 
+from .bearer.handshake import connect, except_in_first_handshake
 from .bearer.sender import AUTH_REFUSED, Sender
+from .bearer.unauthorized import UNAUTHORIZED, check_statuses
 from .client_options import split_options
+from .compat import warn_of_lost_overrides
 from .manager import ClientSecret, TokenManager
 from .sessions import OwnedSession
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ("Client",)
 
+_Self = TypeVar("_Self", bound="Client")
+
 
 class Client:
     """An aiohttp client that gets, sends, keeps and renews OAuth 2 tokens.
@@ -34,26 +39,29 @@ class Client:
     first request. Any number of tasks of one event loop may share it.
 
     :param client_id: the client identifier.
-    :param client_secret: the client secret, or a callable, plain or ``async``, that gives it.
+    :param client_secret: the client secret, or a callable, plain or ``async``, that returns it.
     :param token_endpoint: URL of the token endpoint.
     :param http_options: keywords of ``ClientSession.request`` for the token requests.
     :param scope: the scope to ask for: a string, or a list that is joined with single spaces.
     :param token_manager: a ready manager instead of all the above; borrowed, never closed here.
     :param session: a session to send the requests with, borrowed, never closed here.
-    :param raise_token_errors: raise `TokenHTTPError` where otherwise the token endpoint's error response
-        would be returned in place of the resource's.
+    :param raise_token_errors: raise `TokenHTTPError`; by default the token endpoint's error response is
+        returned in place of the resource's.
     :param origins: where the token may go, such as ``"https://api.example.com"`` or a list of such; a
         request to any other origin goes out without it. By default the origin of `base_url`, and without
         that **any origin the caller asks for**: if URLs come from users, name the origins.
-    :param client_auth: see `TokenManager`, as for the three that follow.
+    :param unauthorized_statuses: the statuses that say that the token is not accepted, for an API that
+        says so with another one than 401.
+    :param client_auth: how the client authenticates; see `TokenManager`.
     :param token_storage: where the token outlives this object and is shared; borrowed.
-    :param token_retries: how often a token request that failed for a passing reason is repeated.
+    :param token_retries: how often a token request that failed for a transient reason is repeated.
     :param token_request_params: further parameters of every token request.
     :param options: further keywords of `token_manager_class`; all others are keywords of the
         `ClientSession` it owns (``timeout``, ``connector``, ``headers``, ``base_url``,
         ``raise_for_status``, ``trace_configs``, ...).
-    :raises TypeError: a keyword that neither knows, or one that cannot go with another.
-    :raises ValueError: `origins` names no origin.
+    :raises TypeError: a keyword that neither knows, one that cannot go with another, or a value of the
+        wrong kind.
+    :raises ValueError: `origins` names no origin, or a value cannot be used.
     """
 
     #: What makes the manager; a subclass may name its own.
@@ -71,21 +79,22 @@ class Client:
         session: ClientSession | None = None,
         raise_token_errors: bool = False,
         origins: str | URL | Iterable[str | URL] | None = None,
+        unauthorized_statuses: Iterable[int] = UNAUTHORIZED,
         client_auth: ClientAuth | None = None,
         token_storage: TokenStorage | None = None,
         token_retries: int | None = None,
         token_request_params: Mapping[str, Any] | None = None,
         **options: Any,  # the union of what a manager class and ClientSession take
     ) -> None:
-        given = {
+        warn_of_lost_overrides(type(self))
+        for_manager, for_session = split_options(self.token_manager_class, options)
+        passed = {
             "client_auth": client_auth,
             "token_storage": token_storage,
             "token_retries": token_retries,
             "token_request_params": token_request_params,
         }
-        for_manager = {name: value for name, value in given.items() if value is not None}
-        extra, for_session = split_options(self.token_manager_class, options)
-        for_manager.update(extra)
+        for_manager.update((name, value) for name, value in passed.items() if value is not None)
         named = {
             "token_endpoint": token_endpoint,
             "client_id": client_id,
@@ -118,12 +127,17 @@ class Client:
             token_manager = self.token_manager_class(**named, **for_manager)
         self._token_manager: TokenManager = token_manager
         base_url = for_session.get("base_url") or getattr(session, "_base_url", None)
+        if callable(for_session.get("raise_for_status")):
+            for_session["raise_for_status"] = except_in_first_handshake(
+                for_session["raise_for_status"]
+            )
         self._sender = Sender(
             token_manager,
             session if session is not None else OwnedSession(lambda: ClientSession(**for_session)),
             origins,
             base_url,
             raise_token_errors,
+            check_statuses(unauthorized_statuses),
         )
         self._send: Callable[[str, str | URL, Any], Coroutine[Any, Any, ClientResponse]]
         self._send = self._sender.send
@@ -242,7 +256,7 @@ class Client:
         :raises TokenError: there is no token to be had; always raised, never returned.
         :raises aiohttp.WSServerHandshakeError: as aiohttp does; with status 401 after the second one.
         """
-        return _WSRequestContextManager(self._sender.connect(url, options))
+        return _WSRequestContextManager(connect(self._sender, url, options))
 
     # -- its end
 
@@ -258,7 +272,7 @@ class Client:
         finally:
             await self._sender.close()
 
-    async def __aenter__(self) -> Client:
+    async def __aenter__(self: _Self) -> _Self:
         if self.closed:
             raise RuntimeError("This Client is closed.")
         return self
@@ -281,6 +295,12 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         """Never reached; ``with`` looks for it before it calls `__enter__`."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "A Client cannot be pickled: it holds a secret and what belongs to its process. Make one in"
+            " each process; they may share a TokenStorage."
+        )
 
     def __repr__(self) -> str:
         return (

@@ -3,39 +3,65 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from aiohttp import ClientSession
+from aiohttp import ClientSession, ClientTimeout
+from aiohttp.helpers import sentinel
+from yarl import URL
 
 from .bearer.sender import AUTH_REFUSED
 from .manager import TokenManager
+from .redaction import safe_url
 
 __all__ = ("split_options",)
 
 
 def split_options(
-    manager_class: Callable[..., TokenManager], options: dict[str, Any]
+    manager_class: Callable[..., TokenManager], options: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tell the keywords of a manager class from those of a `ClientSession`."""
+    """Return the keywords for the manager class, and those for the `ClientSession`.
+
+    :raises TypeError: neither of them knows a keyword, or a value is of the wrong kind.
+    :raises ValueError: ``base_url`` is not a URL that paths can be joined to.
+    """
     if not options:
         return {}, {}
-    for_session = inspect.signature(ClientSession.__init__).parameters
     for_manager = dict(inspect.signature(manager_class).parameters)
     if any(p.kind is p.VAR_KEYWORD for p in for_manager.values()):
         for_manager.update(inspect.signature(TokenManager).parameters)
-    if "auth" in options:
-        raise TypeError(AUTH_REFUSED)
-    mine: dict[str, Any] = {}
-    others: dict[str, Any] = {}
+    for_session = inspect.signature(ClientSession.__init__).parameters
+    # A tracer may have wrapped the constructor: the session then says itself what it does not know.
+    wrapped = any(p.kind is p.VAR_KEYWORD for p in for_session.values())
+    managers: dict[str, Any] = {}
+    sessions: dict[str, Any] = {}
     for name, value in options.items():
+        if name == "auth":
+            raise TypeError(AUTH_REFUSED)
         if name in for_manager:
-            mine[name] = value
-        elif name in for_session and name not in ("self", "loop"):
-            others[name] = value
+            managers[name] = value
+        elif (name in for_session or wrapped) and name not in ("self", "loop"):
+            sessions[name] = value
         else:
             raise TypeError(
                 f"Client() got an unexpected keyword {name!r}: neither the token manager nor"
                 " aiohttp.ClientSession knows it."
             )
-    return mine, others
+    _check(sessions)
+    return managers, sessions
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    """Refuse at construction what aiohttp refuses only when the session is opened."""
+    timeout = options.get("timeout", sentinel)
+    if timeout is not None and timeout is not sentinel and not isinstance(timeout, ClientTimeout):
+        raise TypeError(
+            f"timeout takes an aiohttp.ClientTimeout, such as ClientTimeout(total=10), not a"
+            f" {type(timeout).__name__}."
+        )
+    base_url = options.get("base_url")
+    if base_url is not None and URL(base_url).absolute and not URL(base_url).path.endswith("/"):
+        raise ValueError(
+            f"base_url is {safe_url(base_url)!r}; its path must end with a slash, or the last part of it"
+            " would be lost when a path is joined to it."
+        )

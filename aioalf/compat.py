@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,7 +21,7 @@ from .protocol.token_endpoint import token_from
 from .renewal.cache import TokenCache
 from .token import Token, usable_access_token
 
-__all__ = ("OverridableSteps",)
+__all__ = ("OverridableSteps", "warn_of_lost_overrides")
 
 _GET = ("get_token", "_has_token")
 _RESPONSE = ("_get_token_data", "_request_token")
@@ -210,3 +211,14 @@ class OverridableSteps:
 
     async def _request_token(self) -> Mapping[str, Any]:
         return await self.fetch_token(self._token)
+
+
+def warn_of_lost_overrides(client_class: type) -> None:
+    """Warn of a step of 0.4.0's `Client` that a subclass overrides and that is not called any more."""
+    if hasattr(client_class, "_authorized_fetch"):
+        warnings.warn(
+            f"{client_class.__name__}._authorized_fetch is not called: aio-alf sends requests in another"
+            " way since 0.5.0. Override request(), or use a middleware of aiohttp (middlewares=).",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -142,11 +142,7 @@ class TokenErrorResponse(ClientResponse):
 
     @property
     def request_info(self) -> RequestInfo:
-        info = super().request_info
-        headers = CIMultiDict(info.headers)
-        headers.popall(hdrs.AUTHORIZATION, None)
-        headers.popall(hdrs.PROXY_AUTHORIZATION, None)
-        return RequestInfo(info.url, info.method, CIMultiDictProxy(headers), info.real_url)
+        return without_credentials(super().request_info)
 
     async def read(self) -> bytes:
         assert self._body is not None
@@ -155,6 +151,14 @@ class TokenErrorResponse(ClientResponse):
     def __repr__(self) -> str:
         # Without the headers: a server may repeat in them what it was sent.
         return f"<{type(self).__name__} {safe_url(self.url)} [{self.status}]>"
+
+
+def without_credentials(info: RequestInfo) -> RequestInfo:
+    """Return what aiohttp knows of a request, without its credentials."""
+    headers = CIMultiDict(info.headers)
+    for name in (hdrs.AUTHORIZATION, hdrs.PROXY_AUTHORIZATION):
+        headers.popall(name, None)
+    return RequestInfo(info.url, info.method, CIMultiDictProxy(headers), info.real_url)
 
 
 # For this library itself. The classes above can be copied; a subclass of somebody else's may hold what

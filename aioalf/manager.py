@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from aiohttp import ClientResponse, hdrs
 from yarl import URL
@@ -368,6 +368,12 @@ class TokenManager(OverridableSteps):
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "A TokenManager cannot be pickled: it holds a secret and what belongs to its process. Make"
+            " one in each process; they may share a TokenStorage."
+        )
 
     def __repr__(self) -> str:
         endpoint = None if self._token_endpoint is None else safe_url(self._token_endpoint)

@@ -19,7 +19,14 @@ from yarl import URL
 
 from .bearer.body import ReplayablePayload, replayable
 from .bearer.origins import origin_of, origins_of
-from .bearer.unauthorized import UNAUTHORIZED, drain, log_not_replayable, send_without_token
+from .bearer.unauthorized import (
+    UNAUTHORIZED,
+    check_statuses,
+    renewed_for,
+    report,
+    send_without_token,
+)
+from .errors import without_credentials
 from .manager import TokenManager
 from .token import Token
 
@@ -32,17 +39,24 @@ class OAuth2Middleware:
     aiohttp calls a middleware on every hop of a redirect, so the origins are checked on every hop: a
     redirect to an origin not named, or from https to http, goes out without the token.
 
-    Here a token error is raised, always: a response that a middleware returns would be followed if it
-    were a redirect. A renewal outlives the timeout of the request that began it.
+    A token error is always raised here: aiohttp would follow a response that a middleware returns if it
+    were a redirect. A renewal outlives the timeout of the request that began it. The token replaces any
+    other Authorization: one in the caller's headers, ``auth=``, a URL's, or that of a ``.netrc``.
 
-    :param token_manager: where the token comes from; borrowed, never closed here. Its token requests
-        pass through no middleware.
+    :param token_manager: has the token; borrowed, never closed here. Its token requests pass through no
+        middleware.
     :param origins: where the token may go, such as ``"https://api.example.com"`` or a list of such.
-    :raises ValueError: `origins` names no origin.
+    :param unauthorized_statuses: the statuses that say that the token is not accepted, for an API that
+        says so with another one than 401.
+    :raises ValueError: `origins` names no origin, or a status is not a client error.
     """
 
     def __init__(
-        self, token_manager: TokenManager, *, origins: str | URL | Iterable[str | URL]
+        self,
+        token_manager: TokenManager,
+        *,
+        origins: str | URL | Iterable[str | URL],
+        unauthorized_statuses: Iterable[int] = UNAUTHORIZED,
     ) -> None:
         if not hasattr(token_manager, "peek") or isinstance(token_manager, type):
             raise TypeError(
@@ -51,6 +65,7 @@ class OAuth2Middleware:
             )
         self._token_manager = token_manager
         self._origins = origins_of(origins)
+        self._unauthorized = check_statuses(unauthorized_statuses)
         # The header for the present token, so that it is made once for each token.
         self._token: Token | None = None
         self._value = ""
@@ -89,25 +104,23 @@ class OAuth2Middleware:
         self, request: ClientRequest, handler: ClientHandlerType, body: Payload | Literal[b""]
     ) -> ClientResponse:
         manager = self._token_manager
-        present = manager.peek()
-        token = present or await manager.get()
+        fresh = manager.peek()
+        token = fresh or await manager.get()
         if token is not self._token:
             self._token, self._value = token, f"Bearer {token.access_token}"
         headers, chunked = request.headers.copy(), request.chunked
         request.headers[hdrs.AUTHORIZATION] = self._value
         response = await handler(request)
-        if response.status != UNAUTHORIZED:
-            if present is None:
+        if response.status not in self._unauthorized:
+            if fresh is None:
                 manager.report_accepted(token)
-            return response
-        if body and not replayable(body):
-            log_not_replayable(request.method)
-            manager.renew_in_background(token)
-            return response
-        if manager.renewal_blocked(token):
-            return response
-        await drain(response)
-        token = await manager.renew(token)
+            return _without_token(response)
+        can_send_again = not body or replayable(body)
+        renewed = await renewed_for(
+            response, token, manager, method=request.method, replayable=can_send_again
+        )
+        if renewed is None:
+            return _without_token(response)
         # A middleware after this one may have changed it all, and will again: it gets what it got before.
         if request.body is not body:
             await request.update_body(None)
@@ -115,11 +128,15 @@ class OAuth2Middleware:
         request.chunked = chunked
         request.headers.clear()
         request.headers.extend(headers)
-        request.headers[hdrs.AUTHORIZATION] = f"Bearer {token.access_token}"
-        request.update_expect_continue()  # a 100 is to be waited for anew
+        request.headers[hdrs.AUTHORIZATION] = f"Bearer {renewed.access_token}"
+        request.update_expect_continue()  # so that a 100 is waited for once more
         response = await handler(request)
-        if response.status == UNAUTHORIZED:
-            manager.report_rejected(token)
-        else:
-            manager.report_accepted(token, resent=True)
-        return response
+        report(manager, renewed, rejected=response.status in self._unauthorized)
+        return _without_token(response)
+
+
+def _without_token(response: ClientResponse) -> ClientResponse:
+    """Take the token out of a response that aiohttp may make an error of: a log may show its `repr`."""
+    if response.status >= 300 or hdrs.UPGRADE in response.request_info.headers:
+        response._request_info = without_credentials(response.request_info)
+    return response

@@ -69,10 +69,12 @@ async def scripted_server(handle: Handler) -> AsyncIterator[str]:
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            while not reader.at_eof():
-                await handle(await reader.readuntil(b"\r\n\r\n"), reader, writer)
-        writer.close()
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                while not reader.at_eof():
+                    await handle(await reader.readuntil(b"\r\n\r\n"), reader, writer)
+        finally:
+            writer.transport.abort()  # it may still hold what nobody reads
 
     server = await asyncio.start_server(serve, "127.0.0.1")
     try:

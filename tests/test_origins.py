@@ -127,7 +127,7 @@ async def test_a_401_without_a_token_says_why_there_was_none(
 
 def test_a_base_url_that_is_no_origin_is_named(server: AuthorizationServer) -> None:
     """And not origins=, which nobody gave."""
-    with pytest.raises(ValueError, match=r"base_url: 'api\.example\.com' is no"):
+    with pytest.raises(ValueError, match=r"base_url: 'api\.example\.com' is not an origin"):
         Client("a", "b", server.token_endpoint, base_url="api.example.com")
 
 

@@ -7,7 +7,9 @@ end. A `Payload` that is built once and kept from closing can be written again, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import IOBase
 from typing import Any, cast
 
 from aiohttp import FormData, MultipartWriter, payload
@@ -20,20 +22,54 @@ from aiohttp.payload import (
     Payload,
 )
 
-__all__ = ("ReplayablePayload", "replayable", "replayable_body")
+__all__ = (
+    "ReplayablePayload",
+    "can_be_sent_again",
+    "held_open",
+    "replayable",
+    "replayable_body",
+)
 
 _PLAIN = (str, bytes, bytearray, memoryview, int, float, type(None))
 
 
 def replayable_body(data: Any) -> Any:
-    """Return what to give to aiohttp as ``data`` so that it can be sent again, where that is possible.
+    """Return a body that can be sent again, to be given to aiohttp as ``data``.
 
-    Text, bytes and plain forms are built anew for each send and returned as they are. Anything else
-    becomes a `ReplayablePayload`, which the caller closes when all is done.
+    A file, a stream in memory, a form or a payload becomes a `ReplayablePayload`, which the caller closes
+    when all is done. Text, bytes and plain forms can be sent again as they are. An asynchronous generator
+    cannot be sent again at all. They are returned as they came.
     """
     if isinstance(data, _PLAIN) or _is_plain_form(data):
         return data
-    return ReplayablePayload(data)
+    if isinstance(data, (FormData, Payload, IOBase, Mapping, list, tuple)):
+        return ReplayablePayload(data)
+    return data
+
+
+def can_be_sent_again(data: Any) -> bool:
+    """Whether a body that `replayable_body` returned, and that has been sent, can be sent again whole."""
+    if isinstance(data, Payload):
+        return replayable(data)
+    return isinstance(data, _PLAIN) or _is_plain_form(data)
+
+
+@contextmanager
+def held_open(upload_tracker: Any) -> Iterator[None]:
+    """Let aiohttp's ``UploadTracker`` follow a request to its end, however often it is sent, or never.
+
+    aiohttp takes one for a single sending and settles it after that.
+    """
+    if upload_tracker is None:
+        yield
+        return
+    upload_tracker._bind()
+    upload_tracker._bind = upload_tracker._finalize = lambda: None
+    try:
+        yield
+    finally:
+        del upload_tracker._bind, upload_tracker._finalize
+        upload_tracker._finalize()
 
 
 def _is_plain_form(data: Any) -> bool:
@@ -59,10 +95,11 @@ def replayable(body: Payload) -> bool:
 
 
 def _is_consumed(body: Payload) -> bool:
+    if isinstance(body, MultipartWriter):
+        # By its parts: the writer of a form that went out before says that it is consumed, and is not.
+        return any(_is_consumed(part) for part, _, _ in body)
     if body.consumed or isinstance(body, AsyncIterablePayload):
         return True
-    if isinstance(body, MultipartWriter):
-        return any(_is_consumed(part) for part, _, _ in body)
     if isinstance(body, IOBasePayload):
         file: Any = body._value
         return getattr(file, "closed", False) or not _can_seek(file)

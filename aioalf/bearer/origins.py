@@ -31,7 +31,7 @@ def origins_of(urls: str | URL | Iterable[str | URL], named: str = "origins") ->
         scheme, host, port = origin_of(URL(url))
         if scheme not in _SCHEMES or not host or "*" in host:
             raise ValueError(
-                f"{named}: {str(url)!r} is no origin such as 'https://api.example.com'."
+                f"{named}: {str(url)!r} is not an origin such as 'https://api.example.com'."
             )
         origins.update((each, host, port) for each in _SCHEMES[scheme])
     if not origins:

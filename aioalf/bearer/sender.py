@@ -7,21 +7,27 @@ from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientResponse, ClientResponseError, ClientSession, hdrs
+from aiohttp import ClientError, ClientResponse, ClientResponseError, ClientSession, hdrs
 from multidict import CIMultiDict
 from yarl import URL
 
-from ..errors import TokenHTTPError
+from ..errors import TokenErrorResponse, TokenHTTPError
 from ..manager import TokenManager
 from ..sessions import OwnedSession, bind_to_running_loop
 from ..token import Token
-from .body import ReplayablePayload, replayable, replayable_body
+from .body import ReplayablePayload, can_be_sent_again, held_open, replayable_body
 from .origins import origin_of, origins_of
-from .unauthorized import UNAUTHORIZED, drain, had_token, log_not_replayable, send_without_token
+from .other_credentials import has_credentials, is_clash, with_pinned_token
+from .unauthorized import (
+    UNAUTHORIZED,
+    had_token,
+    hide_token,
+    renewed_for,
+    report,
+    send_without_token,
+)
 
 if TYPE_CHECKING:
-    from aiohttp import ClientWebSocketResponse
-
     from .origins import Origin
 
 __all__ = ("AUTH_REFUSED", "Sender")
@@ -32,22 +38,24 @@ AUTH_REFUSED = (
 )
 
 
-# What is there, unless a subclass or a test has put something else in its place.
+# aiohttp's own method, to notice if a subclass or a test has put another in its place.
 _REQUEST = ClientSession.request
+_SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 class Sender:
-    """What `Client` does with each request.
+    """Does the work of each request of a `Client`.
 
     The header is set on each request, outside aiohttp's middlewares: aiohttp then leaves it out itself
     when a redirect leads to another origin.
 
-    :param manager: where the token comes from.
-    :param session: what sends: a session that is borrowed, or one to be opened and closed here.
-    :param origins: where the token may go; by default the origin of `base_url`, and where there is none
-        either, wherever the caller sends a request.
-    :param base_url: what relative URLs are relative to, or None.
+    :param manager: has the token.
+    :param session: sends: a session that is borrowed, or one to be opened and closed here.
+    :param origins: where the token may go; by default the origin of `base_url`, and without that any
+        origin that the caller asks for.
+    :param base_url: the URL that relative URLs are relative to, or None.
     :param raise_token_errors: whether an error response of the token endpoint is raised, not returned.
+    :param unauthorized: the statuses that say that the token is not accepted.
     """
 
     def __init__(
@@ -57,14 +65,17 @@ class Sender:
         origins: str | URL | Iterable[str | URL] | None,
         base_url: str | URL | None,
         raise_token_errors: bool,
+        unauthorized: frozenset[int] = UNAUTHORIZED,
     ) -> None:
         self.closed = False
-        self._token_manager = manager
+        self.token_manager = manager
+        self.unauthorized = unauthorized
         self._source = session
         self._session: ClientSession | None = None
-        self._raise_for_status: Any = False  # what it does, where a request does not say
-        self._unpatched = False  # whether its `request` is aiohttp's own
-        self._fast_path = False  # that, and whether it raises for no status by itself
+        self._raise_for_status: Any = False  # the session's choice, for requests that make none
+        self._unpatched = False  # whether the session's `request` is aiohttp's own
+        self._trust_env = False
+        self._fast_path = False  # whether a request without options needs no more than the token
         self._loop: asyncio.AbstractEventLoop | None = None
         self._origins: frozenset[Origin] | None = None
         if origins is not None:  # an empty list is a mistake, and not "any origin"
@@ -78,7 +89,7 @@ class Sender:
         self._bearer: CIMultiDict[str] = CIMultiDict()
 
     def open_session(self) -> ClientSession:
-        """The session, for the event loop that runs.
+        """Return the session of the running event loop, opened if need be.
 
         :raises RuntimeError: the client is closed, or is used in two event loops that both run.
         """
@@ -91,7 +102,9 @@ class Sender:
             self._session = source.get() if isinstance(source, OwnedSession) else source
             self._raise_for_status = self._session.raise_for_status
             self._unpatched = getattr(self._session.request, "__func__", None) is _REQUEST
-            self._fast_path = self._unpatched and not self._raise_for_status
+            self._trust_env = self._session.trust_env
+            plain = not self._raise_for_status and not self._trust_env
+            self._fast_path = self._unpatched and plain and self.unauthorized == UNAUTHORIZED
         return self._session
 
     def mark_closed(self) -> None:
@@ -116,69 +129,102 @@ class Sender:
             and not options
             and self._fast_path
         ):
-            # Most requests come here: a token, and nothing else to look at. What stands here is felt.
-            token = self._token_manager.peek()
+            # Most requests come here: a token, and nothing else to look at. Each pays for these lines.
+            token = self.token_manager.peek()
             if (
-                token is self._token is not None
+                token is not None
+                and token is self._token
                 and ClientSession.request is _REQUEST
-                and (self._origins is None or self._token_allowed(url))
+                and (self._origins is None or self.token_allowed(url))
             ):
-                sent = self._bearer.copy()  # what is put round aiohttp may add to it
-                response = await session._request(method, url, headers=sent)
-                if response.status != UNAUTHORIZED or self.closed:
+                options["headers"] = headers = self._bearer.copy()  # a middleware may add to it
+                try:
+                    response = await session._request(method, url, headers=headers)
+                except (ClientResponseError, ValueError) as error:
+                    response = await self._mended(error, session, method, url, options)
+                if response.status != 401 or self.closed:
                     return response
-                return await self._send(method, url, {"headers": sent}, token, response)
-        return await self._send(method, url, options)
+                return await self._resend(response, token, method, url, options, False)
+        with held_open(options.get("upload_tracker")):
+            return await self._send(method, url, options)
 
-    async def _send(
-        self,
-        method: str,
-        url: str | URL,
-        options: dict[str, Any],
-        token: Token | None = None,
-        refused: ClientResponse | None = None,
-    ) -> ClientResponse:
-        """Send any request; or go on with one that was answered 401, with that token."""
+    async def _send(self, method: str, url: str | URL, options: dict[str, Any]) -> ClientResponse:
+        """Send any request."""
         session = self._session
         if session is None or self._loop is not get_running_loop():
             session = self.open_session()
-        # Inside session.request is a coroutine, which it puts into an ``async with``. `Client` has one
-        # round all this already; a second costs as much as all the rest here.
-        usual = self._unpatched and ClientSession.request is _REQUEST
-        request = session._request if usual else session.request
-        if self._origins is not None and not self._token_allowed(url):
-            return await send_without_token(request(method, url, **options))
+        if self._origins is not None and not self.token_allowed(url):
+            return await send_without_token(self._request(session)(method, url, **options))
         raise_for_status, body = self._raise_for_status, None
         if options or raise_for_status:
             raise_for_status, body = self._extract_options(options)
-        manager = self._token_manager
+        manager = self.token_manager
         try:
-            if refused is None or token is None:
-                present = manager.peek()
-                token = present or await manager.get()
-                options["headers"] = self._headers(options.get("headers"), token)
-                response = await request(method, url, **options)
-                if present is None and response.status != UNAUTHORIZED:
+            fresh = manager.peek()
+            try:
+                token = fresh or await manager.get()
+            except TokenHTTPError as error:
+                return self._error_response(error, raise_for_status)
+            response = await self._authorized(session, method, url, options, token)
+            if response.status not in self.unauthorized or self.closed:
+                if fresh is None:
                     manager.report_accepted(token)
             else:
-                response = refused
-            if response.status == UNAUTHORIZED and not self.closed:
-                response = await self._handle_unauthorized(
-                    response, token, request, method, url, options
+                response = await self._resend(
+                    response, token, method, url, options, raise_for_status
                 )
-        except TokenHTTPError as error:
-            if error.response is None or self._raise_token_errors or raise_for_status:
-                raise
-            return error.response
         finally:
             if body is not None:
                 await body.close_wrapped()
-        if raise_for_status:
+        if raise_for_status and not isinstance(response, TokenErrorResponse):
             await _raise_for_status(response, raise_for_status)
         return response
 
+    def _request(self, session: ClientSession) -> Callable[..., Awaitable[ClientResponse]]:
+        # Inside session.request is a coroutine, which it puts into an ``async with``. `Client` has done so
+        # already; a second time costs as much as all the rest here.
+        unpatched = self._unpatched and ClientSession.request is _REQUEST
+        return session._request if unpatched else session.request
+
+    async def _authorized(
+        self,
+        session: ClientSession,
+        method: str,
+        url: str | URL,
+        options: dict[str, Any],
+        token: Token,
+    ) -> ClientResponse:
+        """Send a request with the token in its headers."""
+        options["headers"] = self.authorized_headers(options.get("headers"), token)
+        try:
+            if self._trust_env or has_credentials(url):
+                options = with_pinned_token(session, options)
+            return await self._request(session)(method, url, **options)
+        except (ClientResponseError, ValueError) as error:
+            return await self._mended(error, session, method, url, options)
+
+    async def _mended(
+        self,
+        error: ClientResponseError | ValueError,
+        session: ClientSession,
+        method: str,
+        url: str | URL,
+        options: dict[str, Any],
+    ) -> ClientResponse:
+        """Send a request again that aiohttp refused because of other credentials, or raise the error."""
+        if isinstance(error, ClientResponseError):
+            hide_token(error)
+        if not isinstance(error, ValueError) or not is_clash(error):
+            raise error
+        if not has_credentials(url) and method.upper() not in _SAFE:
+            # The request that was redirected has been done; to do it again is not ours to decide.
+            raise ClientError(
+                f"A {method} request was redirected to a URL that holds credentials: not followed."
+            ) from None
+        return await self._request(session)(method, url, **with_pinned_token(session, options))
+
     def _extract_options(self, options: dict[str, Any]) -> tuple[Any, ReplayablePayload | None]:
-        """What of the options is done here: raising for status, and keeping the body open."""
+        """Take over two options: to raise for status, and to keep the body open."""
         if options.get("auth") is not None:
             raise ValueError(AUTH_REFUSED)
         raise_for_status = options.get("raise_for_status")
@@ -187,92 +233,70 @@ class Sender:
         if raise_for_status:
             options["raise_for_status"] = False
         body = options.get("data")
-        if body is None:
+        if body is None or options.get("json") is not None:  # of both, aiohttp says what is wrong
             return raise_for_status, None
         options["data"] = body = replayable_body(body)
         return raise_for_status, body if isinstance(body, ReplayablePayload) else None
 
-    async def _handle_unauthorized(
+    async def _resend(
         self,
         response: ClientResponse,
         token: Token,
-        request: Callable[..., Awaitable[ClientResponse]],
         method: str,
         url: str | URL,
         options: dict[str, Any],
+        raise_for_status: Any,
     ) -> ClientResponse:
-        manager = self._token_manager
-        sent = options["headers"]
-        if not had_token(response, sent[hdrs.AUTHORIZATION]):
+        """Send a request that was answered 401 once more, with a new token, or hand the 401 on."""
+        manager, headers = self.token_manager, options["headers"]
+        if not had_token(response.request_info, headers[hdrs.AUTHORIZATION]):
             return response
-        body_is_gone = _body_dropped_by_redirect(response)
-        if not body_is_gone and not _can_be_sent_again(options.get("data")):
-            log_not_replayable(method)
-            manager.renew_in_background(token)
+        dropped = _body_dropped_by_redirect(response)
+        try:
+            renewed = await renewed_for(
+                response,
+                token,
+                manager,
+                method=method,
+                replayable=dropped or can_be_sent_again(options.get("data")),
+            )
+        except TokenHTTPError as error:
+            return self._error_response(error, raise_for_status)
+        if renewed is None:
             return response
-        if manager.renewal_blocked(token):
-            return response
-        await drain(response)
-        token = await manager.renew(token)
-        self.open_session()  # for it may have been closed meanwhile
-        options["headers"] = self._headers(sent, token)
-        options.pop("upload_tracker", None)  # aiohttp takes one for a single request only
+        options["headers"] = headers = self.authorized_headers(headers, renewed)
         hops = response.history
         if hops:
             # Only the last hop was refused: what the first one did is done.
             method, url = response.method, response.url
             options.pop("params", None)
-            if body_is_gone:
+            if dropped:
                 options.pop("data", None)
                 options.pop("json", None)
-                options["headers"].pop(hdrs.CONTENT_LENGTH, None)
-        response = await request(method, url, **options)
+                headers.pop(hdrs.CONTENT_LENGTH, None)
+        session = self.open_session()  # it may have been closed meanwhile
+        response = await self._authorized(session, method, url, options, renewed)
         response._history = hops + response._history  # as if nothing had happened on the way
-        if response.status == UNAUTHORIZED:
-            manager.report_rejected(token)
-        else:
-            manager.report_accepted(token, resent=True)
+        report(manager, renewed, rejected=response.status in self.unauthorized)
         return response
 
-    async def connect(
-        self, url: str | URL, options: dict[str, Any]
-    ) -> ClientWebSocketResponse[bool]:
-        """Open a websocket; see `aioalf.Client.ws_connect`."""
-        session = self.open_session()
-        if not self._token_allowed(url):
-            return await session.ws_connect(url, **options)
-        if options.get("auth") is not None:
-            raise ValueError(AUTH_REFUSED)
-        manager = self._token_manager
-        token = await manager.get()
-        sent = self._headers(options.pop("headers", None), token)
-        try:
-            websocket = await session.ws_connect(url, headers=sent, **options)
-        except ClientResponseError as error:
-            # Not always a WSServerHandshakeError: a session's raise_for_status comes first.
-            if error.status != UNAUTHORIZED or manager.renewal_blocked(token):
-                raise
-            if error.request_info.headers.get(hdrs.AUTHORIZATION) != sent[hdrs.AUTHORIZATION]:
-                raise
-            token = await manager.renew(token)
-            sent = self._headers(sent, token)
-            websocket = await session.ws_connect(url, headers=sent, **options)
-            manager.report_accepted(token, resent=True)
-        else:
-            manager.report_accepted(token)
-        return websocket
+    def _error_response(self, error: TokenHTTPError, raise_for_status: Any) -> ClientResponse:
+        """Return the token endpoint's error response in place of the resource's, or raise the error."""
+        if error.response is None or self._raise_token_errors or raise_for_status:
+            raise error
+        return error.response
 
-    def _headers(self, headers: Any, token: Token) -> CIMultiDict[str]:
-        """The caller's headers, copied, with the token in place of any Authorization they hold."""
+    def authorized_headers(self, headers: Any, token: Token) -> CIMultiDict[str]:
+        """Return a copy of the caller's headers with the token as their Authorization."""
         if token is not self._token:
             self._token = token
             self._bearer = CIMultiDict({hdrs.AUTHORIZATION: f"Bearer {token.access_token}"})
-        # Always a copy: what is put round aiohttp may add to what it is given.
+        # Always a copy: middlewares and patches may change the headers that they get.
         copy: CIMultiDict[str] = CIMultiDict(headers or ())
         copy[hdrs.AUTHORIZATION] = self._bearer[hdrs.AUTHORIZATION]
         return copy
 
-    def _token_allowed(self, url: str | URL) -> bool:
+    def token_allowed(self, url: str | URL) -> bool:
         if self._origins is None:
             return True
         try:
@@ -293,16 +317,14 @@ def _body_dropped_by_redirect(response: ClientResponse) -> bool:
     )
 
 
-def _can_be_sent_again(data: Any) -> bool:
-    return not isinstance(data, ReplayablePayload) or replayable(data)
-
-
 async def _raise_for_status(response: ClientResponse, how: Any) -> None:
     try:
         if callable(how):
             await how(response)
         else:
             response.raise_for_status()
-    except BaseException:
+    except BaseException as error:
         response.close()
+        if isinstance(error, ClientResponseError):
+            hide_token(error)
         raise

@@ -1,65 +1,129 @@
-"""What a 401 is answered with: the rules that `Client` and `OAuth2Middleware` share."""
+"""What a 401 is answered with: the rules that a request, a websocket and the middleware share."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 
-from aiohttp import ClientError, ClientResponse, hdrs
+from aiohttp import ClientError, ClientResponse, ClientResponseError, RequestInfo, hdrs
+
+from ..errors import without_credentials
+from ..manager import TokenManager
+from ..token import Token
 
 __all__ = (
     "UNAUTHORIZED",
-    "drain",
+    "check_statuses",
     "had_token",
-    "log_not_replayable",
+    "hide_token",
+    "renewed_for",
+    "report",
     "send_without_token",
 )
 
 logger = logging.getLogger("aioalf")
 
-UNAUTHORIZED = 401
+UNAUTHORIZED = frozenset({401})
 
 _DRAIN_LIMIT = 2**20  # bytes
 _DRAIN_TIME = 1.0  # seconds
 
 
-def had_token(response: ClientResponse, authorization: str) -> bool:
-    """Whether the request that this response answers carried the token.
+async def renewed_for(
+    response: ClientResponse | None,
+    token: Token,
+    manager: TokenManager,
+    *,
+    method: str,
+    replayable: bool = True,
+) -> Token | None:
+    """Return the token to send a rejected request with again, or None if its 401 is to be handed on.
 
-    It did not after a redirect to another origin, where aiohttp leaves it out; a 401 from there says
-    nothing about the token.
+    :param response: the 401, which is drained if the request is sent again; None if it is closed already.
+    :param token: the token that was rejected.
+    :param manager: replaces it.
+    :param method: the method of the request, for the log.
+    :param replayable: whether the request can be sent again; if not, the next one has a new token.
+    :raises TokenError: there is no new token.
     """
-    return response.request_info.headers.get(hdrs.AUTHORIZATION) == authorization
+    if not replayable:
+        logger.warning(
+            "A %s request was answered 401 and cannot be sent again: its body can be read only once."
+            " The 401 is returned, and the next request has a new token.",
+            method,
+        )
+        manager.renew_in_background(token)
+        return None
+    if manager.renewal_blocked(token):
+        return None
+    if response is not None:
+        await drain(response)
+    return await manager.renew(token)
+
+
+def report(manager: TokenManager, token: Token, *, rejected: bool) -> None:
+    """Report what the API said of the new token."""
+    if rejected:
+        manager.report_rejected(token)
+    else:
+        manager.report_accepted(token, resent=True)
+
+
+def had_token(request_info: RequestInfo, authorization: str) -> bool:
+    """Whether the request that was answered carried the token.
+
+    aiohttp leaves it out after a redirect to another origin. A 401 from there says nothing about it.
+    """
+    if request_info.headers.get(hdrs.AUTHORIZATION) == authorization:
+        return True
+    logger.info(
+        "A %s request to %s was answered 401: it came from a redirect to another origin, where the token"
+        " is not sent.",
+        request_info.method,
+        request_info.url.host,
+    )
+    return False
 
 
 async def send_without_token(sending: Awaitable[ClientResponse]) -> ClientResponse:
     """Send a request to an origin that the token does not belong to; a 401 may be a mistake in origins=."""
     response = await sending
-    if response.status == UNAUTHORIZED:
+    if response.status in UNAUTHORIZED:
         logger.info(
-            "A %s request to %s was answered 401. No token was put into it: that is none of origins=.",
+            "A %s request to %s was answered 401. Its origin is not in origins=, so no token was sent.",
             response.method,
             response.url.with_path("/").human_repr() if response.url.scheme else response.url.host,
         )
     return response
 
 
-def log_not_replayable(method: str) -> None:
-    """Say why a request answered 401 was not sent again."""
-    logger.warning(
-        "A %s request was answered 401 and cannot be sent again: its body can be read only once."
-        " The 401 is returned, and the next request has a new token.",
-        method,
-    )
+def check_statuses(statuses: Iterable[int]) -> frozenset[int]:
+    """Return ``unauthorized_statuses=`` as a set.
+
+    :raises ValueError: one of them is not a client error (RFC 9110 section 15.5), or there is none.
+    """
+    checked = frozenset(statuses)
+    if not checked or not all(isinstance(one, int) and 400 <= one <= 499 for one in checked):
+        raise ValueError(
+            "unauthorized_statuses takes statuses from 400 to 499 such as {401, 419}, not"
+            f" {sorted(map(str, checked))}."
+        )
+    return checked
+
+
+def hide_token(error: ClientResponseError) -> None:
+    """Take the credentials out of an error: asyncio, pytest and many a log show its `repr`."""
+    error.request_info = without_credentials(error.request_info)
+    error.args = (error.request_info, *error.args[1:])
 
 
 async def drain(response: ClientResponse) -> None:
     """Read the rest of a response that nobody will read, and give its connection back.
 
-    A response that is not released holds a place in the pool, and one released unread costs its
-    connection. So a bounded amount is read, in bytes and in time; what is longer is closed.
+    A response that is not released holds a place in the pool, and one that is released unread costs its
+    connection. So a bounded amount is read, in bytes and in time; a longer one is closed.
     """
     if not response.content.is_eof():
         # Not asyncio.wait_for, and below not response.wait_for_close(): before Python 3.12, and 3.11, they
@@ -70,7 +134,8 @@ async def drain(response: ClientResponse) -> None:
                 await asyncio.wait({reading}, timeout=_DRAIN_TIME)
             finally:
                 reading.cancel()
-                # Both are in the timer of the request, which would take the one for the other.
+                # The reading task and this one share the timer of the request. aiohttp would take our
+                # cancellation of the one for a timeout of the other, so wait until it has ended.
                 await asyncio.wait({reading})
         except asyncio.CancelledError:
             response.close()

@@ -1,0 +1,75 @@
+"""Credentials that the caller did not give as ``auth=``: a URL's, a redirect's, those of a ``.netrc``.
+
+aiohttp refuses a request that has both them and an Authorization header. So the token of such a request is
+put in by a middleware, which runs after aiohttp has chosen; the token wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import (
+    ClientHandlerType,
+    ClientMiddlewareType,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    hdrs,
+)
+from multidict import CIMultiDict
+from yarl import URL
+
+from .origins import Origin, origin_of
+
+__all__ = ("has_credentials", "is_clash", "with_pinned_token")
+
+
+def has_credentials(url: str | URL) -> bool:
+    """Whether a URL holds a user name or a password."""
+    if isinstance(url, str) and "@" not in url:
+        return False
+    try:
+        return URL(url).user is not None or URL(url).password is not None
+    except (TypeError, ValueError):
+        return False  # aiohttp says what is wrong with it
+
+
+def is_clash(error: ValueError) -> bool:
+    """Whether aiohttp refused a request because of two kinds of credentials."""
+    return "AUTHORIZATION header" in str(error)
+
+
+def with_pinned_token(session: ClientSession, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a request with the Authorization header moved into a middleware.
+
+    :param options: the keywords of ``ClientSession.request``, the token among its headers.
+    """
+    headers = CIMultiDict(options["headers"])
+    middleware = _PinnedToken(headers.pop(hdrs.AUTHORIZATION))
+    others: Sequence[ClientMiddlewareType] | None = options.get("middlewares")
+    if others is None:
+        others = session._middlewares
+    return {**options, "headers": headers, "middlewares": (middleware, *others)}
+
+
+class _PinnedToken:
+    """Puts a token into one request as long as its redirects stay at the origin where it began.
+
+    aiohttp calls a middleware on every hop. It leaves a header out for good once a redirect has led to
+    another origin; so does this.
+    """
+
+    def __init__(self, authorization: str) -> None:
+        self._authorization = authorization
+        self._origin: Origin | None = None
+        self._left = False
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        origin = origin_of(request.url)
+        if self._origin is None:
+            self._origin = origin
+        self._left = self._left or origin != self._origin
+        if not self._left:
+            request.headers[hdrs.AUTHORIZATION] = self._authorization
+        return await handler(request)
