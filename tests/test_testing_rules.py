@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import pytest
+from clients import manager_of
 from multidict import CIMultiDict
 
 from aioalf.testing import AuthorizationServer
@@ -280,3 +281,14 @@ async def test_nobody_is_redirected_to_where_they_should_not_go(
 ) -> None:
     """RFC 6749 section 4.2.2.1."""
     assert await authorize(session, server, **changes) == (400, {})
+
+
+@pytest.mark.parametrize("name", ["resource", "audience"])
+async def test_a_resource_or_an_audience_may_be_named_more_than_once(
+    name: str, server: AuthorizationServer
+) -> None:
+    """RFC 8707 section 2, RFC 8693 section 2.1: the manager offers it, so the server takes it."""
+    params = {name: ["https://a.example.com", "https://b.example.com"]}
+    async with manager_of(server, token_request_params=params) as manager:
+        await manager.get()
+    assert server.log[0].form.getall(name) == params[name]

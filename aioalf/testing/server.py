@@ -1,4 +1,4 @@
-"""A real authorization server on loopback, for the tests of whoever uses aio-alf, and for its own::
+"""A real authorization server on loopback, for the tests of programs that use aio-alf, and for its own::
 
     async with AuthorizationServer() as server:
         async with Client(server.client_id, server.client_secret, server.token_endpoint) as client:
@@ -7,36 +7,36 @@
 
 It speaks HTTP over sockets: nothing is mocked, and nothing breaks when aiohttp changes inside. It
 checks what it is sent as a strict server would (RFC 6749, RFC 6750), counts and keeps what arrives,
-and can be told to misbehave. It is not made for production: it keeps everything in memory, and the
-client secret in clear.
+and misbehaves on demand. It is not made for production: it keeps everything in memory, and the client
+secret in clear.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import KW_ONLY, dataclass, field
-from time import time as wall_clock
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from .testing_http import (
-    Kind,
-    Listener,
-    ReceivedRequest,
+from .authorization_endpoint import authorization_response
+from .listener import Listener
+from .received import Endpoint, ReceivedRequest, receive
+from .refusal import OAuthErrorResponse
+from .resources import (
     echo,
     echo_messages,
     json_response,
     not_found,
-    receive,
     redirect,
     send_events,
 )
-from .testing_rules import Refusal, TokenBook, authorization_response, token_response
-from .testing_script import Scripted
+from .script import ScriptedResponses
+from .settings import Settings
+from .token_endpoint import token_response
+from .tokens import TokenRegistry
 
-__all__ = ("AuthorizationServer", "ReceivedRequest")
+__all__ = ("AuthorizationServer",)
 
 _Handler = Callable[[web.BaseRequest, ReceivedRequest], Awaitable[web.StreamResponse]]
 
@@ -44,59 +44,15 @@ _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749 sect
 
 
 @dataclass(eq=False, repr=False)
-class AuthorizationServer(Scripted):
+class AuthorizationServer(Settings, ScriptedResponses):
     """An authorization server and the API it protects, on 127.0.0.1; ``async with`` runs it.
 
-    Everything but ``ssl_context`` and ``port`` may be set again while it runs, and counts from the
-    next request on. Its methods are for the event loop that started it; clients may be in any loop,
-    thread or process.
+    Its parameters are those of `Settings`. Its methods are for the event loop that started it; clients may
+    be in any loop, thread or process.
 
     Where to go (see the properties): `token_endpoint`, `authorization_endpoint` (which is also at
     ``/token/authorize``), and the protected `resource`, `websocket`, `stream` and `redirect`.
-
-    :param client_id: the one client that there is.
-    :param client_secret: its secret.
-    :param token_lifetime: seconds; None leaves ``expires_in`` out, and such a token never expires.
-    :param latency: seconds that the token endpoint takes before it looks at a request.
-    :param resource_latency: seconds between the verdict on a token and the answer of the resource.
-    :param single_valid: a new access token ends all that were issued before it.
-    :param rejection_body: the body of every 401 of the protected resources.
-    :param read_rejected: read the body of a request before it is rejected; false: answer at once.
-    :param issue_refresh_tokens: give a refresh token with every access token (RFC 6749 section 6).
-    :param rotate_refresh_tokens: each refresh gives a new refresh token and ends the old one;
-        false: the old one stays valid, and none is given.
-    :param token_parameters: set in every successful token response, over what it holds otherwise.
-    :param decode_credentials: form-decode Basic credentials, as RFC 6749 section 2.3.1 says; false:
-        take them as they are, as many servers do.
-    :param allow_public: accept the client id in the form without a secret.
-    :param allowed_scopes: the scope tokens that there are; None allows all.
-    :param deny: the authorization endpoint answers ``access_denied``.
-    :param keep_log: put what arrives into `log`; false for long runs.
-    :param time: UTC seconds since the epoch; the clock that tokens expire by.
-    :param ssl_context: serve TLS with this context; the URLs are https and wss then.
-    :param port: where to listen; 0 takes a free port, and keeps it for the next start.
     """
-
-    client_id: str = "client-id"
-    client_secret: str = "secret"
-    _: KW_ONLY
-    token_lifetime: float | None = 3600.0
-    latency: float = 0.0
-    resource_latency: float = 0.0
-    single_valid: bool = False
-    rejection_body: bytes = b""
-    read_rejected: bool = True
-    issue_refresh_tokens: bool = False
-    rotate_refresh_tokens: bool = True
-    token_parameters: Mapping[str, object] = field(default_factory=dict)
-    decode_credentials: bool = True
-    allow_public: bool = False
-    allowed_scopes: Collection[str] | None = None
-    deny: bool = False
-    keep_log: bool = True
-    time: Callable[[], float] = wall_clock
-    ssl_context: ssl.SSLContext | None = None
-    port: int = 0
 
     #: Requests to the token endpoint, refused ones included.
     token_requests: int = field(default=0, init=False)
@@ -110,12 +66,12 @@ class AuthorizationServer(Scripted):
     log: list[ReceivedRequest] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        super().__init__()
-        self._tokens = TokenBook()
+        ScriptedResponses.__init__(self)
+        self._tokens = TokenRegistry()
         self._listener: Listener | None = None
         self._connections = 0
         self._news: asyncio.Event | None = None  # set by the next arrival; None: nobody waits
-        self._routes: dict[str, tuple[Kind, _Handler]] = {
+        self._routes: dict[str, tuple[Endpoint, _Handler]] = {
             "/token": ("token", self._token),
             "/authorize": ("authorize", self._authorize),
             "/token/authorize": ("authorize", self._authorize),
@@ -230,11 +186,8 @@ class AuthorizationServer(Scripted):
 
         :param lifetime: seconds; None: as `token_lifetime` says.
         """
-        if self.single_valid:
-            self._tokens.revoke_all(refresh_tokens=False)
-        return self._tokens.issue(
-            scope, self.token_lifetime if lifetime is None else lifetime, self.time()
-        )
+        lifetime = self.token_lifetime if lifetime is None else lifetime
+        return self._tokens.issue(scope, lifetime, self.time(), single_valid=self.single_valid)
 
     def accepts(self, token: str) -> bool:
         """Whether the protected resources accept this access token now."""
@@ -269,7 +222,7 @@ class AuthorizationServer(Scripted):
             self._news = None
 
     async def _receive(
-        self, request: web.BaseRequest, kind: Kind, read_body: bool = True
+        self, request: web.BaseRequest, kind: Endpoint, read_body: bool = True
     ) -> ReceivedRequest:
         received = await receive(request, kind, read_body=read_body)
         if self.keep_log:
@@ -278,17 +231,17 @@ class AuthorizationServer(Scripted):
         return received
 
     async def _protected(
-        self, request: web.BaseRequest, kind: Kind, handler: _Handler
+        self, request: web.BaseRequest, kind: Endpoint, handler: _Handler
     ) -> web.StreamResponse:
         self.resource_requests += 1
         self._tell()
-        act = self._resource_script.take()
-        accepted = act is None and self._authorized(request)
+        respond = self._resource_queue.take()
+        accepted = respond is None and self._authorized(request)
         received = await self._receive(request, kind, accepted or self.read_rejected)
-        if act is None and self.resource_latency:
+        if respond is None and self.resource_latency:
             await asyncio.sleep(self.resource_latency)
-        if act is not None:
-            response = await act(request)
+        if respond is not None:
+            response = await respond(request)
         elif accepted:
             return await handler(request, received)
         else:
@@ -311,14 +264,14 @@ class AuthorizationServer(Scripted):
     async def _token(
         self, request: web.BaseRequest, received: ReceivedRequest
     ) -> web.StreamResponse:
-        act = self._token_script.take()
-        if act is not None:
-            return await act(request)
+        respond = self._token_queue.take()
+        if respond is not None:
+            return await respond(request)
         if self.latency:
             await asyncio.sleep(self.latency)
         try:
-            return json_response(token_response(self, received), headers=_NO_STORE)
-        except Refusal as refusal:
+            return json_response(token_response(self, self._tokens, received), headers=_NO_STORE)
+        except OAuthErrorResponse as refusal:
             headers = {**_NO_STORE, **refusal.headers}
             return json_response(refusal.parameters, refusal.status, headers)
 
@@ -326,8 +279,8 @@ class AuthorizationServer(Scripted):
         self, request: web.BaseRequest, received: ReceivedRequest
     ) -> web.StreamResponse:
         try:
-            location, page = authorization_response(self, received)
-        except Refusal as refusal:
+            location, page = authorization_response(self, self._tokens, received)
+        except OAuthErrorResponse as refusal:
             # RFC 6749 section 4.2.2.1: a redirect URI that is not right is not redirected to.
             return web.Response(status=400, text=str(refusal), headers=_NO_STORE)
         if page:
