@@ -21,7 +21,7 @@ def version() -> str:
 
 # Each is imported by the one module that needs it; see the extras' rows in README.rst.
 EXTRAS = {
-    "file": ["filelock>=3.20.3", "platformdirs>=4"],
+    "file": ["filelock>=4.0.1", "platformdirs>=4"],
     "keyring": ["keyring>=25"],
     "redis": ["redis>=5.0.1"],
 }

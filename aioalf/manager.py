@@ -162,8 +162,9 @@ class TokenManager(OverridableSteps):
         from .storage.guarded import GuardedStorage
         from .storage.shared import StoredToken
 
-        guarded = GuardedStorage(storage, self._binding(), self.storage_timeout)
-        self._cache.stored = StoredToken(guarded, self._cache.clock)
+        clock = self._cache.clock
+        guarded = GuardedStorage(storage, self._binding(), self.storage_timeout, clock)
+        self._cache.stored = StoredToken(guarded, clock)
 
     def _binding(self) -> str:
         """The key under which a token of this manager is stored."""

@@ -221,3 +221,27 @@ def test_the_representation_names_the_entry() -> None:
     """And nothing of what is in it."""
     storage = KeyringTokenStorage("my app", "me", backend=Memory())
     assert repr(storage) == "<KeyringTokenStorage 'my app' 'me'>"
+
+
+async def test_a_keyring_that_nobody_unlocks_costs_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However often a token is renewed meanwhile; each call after the first fails at once."""
+    monkeypatch.setattr("aioalf.storage.worker._STUCK_AFTER", -1.0)
+    unlocked = threading.Event()
+
+    class Locked(Memory):
+        def get_password(self, service: str, username: str) -> str | None:
+            unlocked.wait(30)
+            return None
+
+    storage = KeyringTokenStorage(backend=Locked())
+    first = asyncio.ensure_future(asyncio.wait_for(storage.load(), 0.05))
+    with pytest.raises(asyncio.TimeoutError):
+        await first
+    before = threading.active_count()
+    for number in range(50):
+        with pytest.raises(TokenStorageError, match="keyring does not answer"):
+            await storage.for_key(str(number)).load()
+    assert threading.active_count() == before
+    unlocked.set()

@@ -22,6 +22,8 @@ from aiohttp.payload import (
     Payload,
 )
 
+from .._tasks import wait_done
+
 __all__ = (
     "ReplayablePayload",
     "can_be_sent_again",
@@ -213,22 +215,22 @@ async def _write_until_cancelled(
     A 401 may come in mid-body, and a thread cannot be cancelled. One that reads the next part of a file
     would move the position after the second send has gone back to the start: a part would be missing.
     """
-    gate = _StoppableWriter(writer)
+    stoppable = _StoppableWriter(writer)
     writing = asyncio.ensure_future(
-        body.write_with_length(cast("AbstractStreamWriter", gate), length)
+        body.write_with_length(cast("AbstractStreamWriter", stoppable), length)
     )
-    cancelled = False
-    while not writing.done():
-        try:
-            await asyncio.wait({writing})
-        except asyncio.CancelledError:
-            cancelled = gate.stopped = True
-            if gate.busy:
-                writing.cancel()  # it waits for the network, and nothing reads
-    if cancelled:
+
+    def stop() -> None:
+        stoppable.stopped = True
+        if stoppable.busy:
+            writing.cancel()  # it waits for the network, and nothing reads
+
+    try:
+        await wait_done(writing, on_cancel=stop)
+    except asyncio.CancelledError:
         if not writing.cancelled():
             writing.exception()
-        raise asyncio.CancelledError
+        raise
     writing.result()
 
 

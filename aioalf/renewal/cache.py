@@ -294,10 +294,10 @@ class TokenCache:
         def can_replace(stored: Token) -> bool:
             return reason != "demanded" and self._can_replace(stored, replaced)
 
-        return await self.stored.renewed(
+        return await self.stored.load_or_renew(
             self.token,
             self._fetch_one,
-            worth=can_replace,
+            can_replace=can_replace,
             rejected=self._rejected,
             lock_timeout=self.lock_timeout,
         )

@@ -7,6 +7,7 @@ import contextvars
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
+from .._tasks import wait_done
 from ..errors import CLONEABLE, TokenError, clone
 
 __all__ = ("Flight",)
@@ -72,12 +73,7 @@ class Flight(Generic[T]):
 
     async def wait_done(self) -> None:
         """Wait for the end of the work, even if the task that waits is cancelled meanwhile."""
-        try:
-            if not self.task.done():
-                await asyncio.wait({self.task})
-        finally:
-            if not self.task.done():
-                await asyncio.wait({self.task})
+        await wait_done(self.task)
 
     def fail_waiters(self, error: BaseException) -> None:
         """Raise an error in all tasks that wait; the work goes on."""

@@ -17,6 +17,7 @@ from ..clock import Clock
 from ..errors import TokenStorageError
 from .base import Lease, TokenStorage
 from .token_file import TokenFile, TokenFileError
+from .worker import DaemonWorker
 
 __all__ = ("FileTokenStorage",)
 
@@ -31,14 +32,14 @@ class FileTokenStorage(TokenStorage):
     """Keeps tokens in one JSON file that any number of processes and clients may share.
 
     The file is readable by its owner only and replaced atomically; a directory that has to be made
-    is closed to others too. A file that is a symbolic link, belongs to somebody else or was not
-    written by this class is never used nor overwritten: `load` then logs one warning and gives
+    is closed to others too. A file that is a symbolic link, belongs to another user or was not
+    written by this class is never used nor overwritten: `load` then logs one warning and returns
     None, `save` raises. A file of this class that has been damaged is moved aside.
 
     Renewal is locked per slot, by a lock file beside the token file that stays there, empty. The
-    operating system ends the lock with the process that holds it, however that ends. All file
-    access is done in threads; a call that is cancelled before it has written does not write any
-    more.
+    operating system ends the lock with the process that holds it, however that ends. All file access is
+    done in a thread of the storage's own, which the program does not wait for: a file system that hangs
+    holds up nothing else. A call that is cancelled before it has written does not write any more.
 
     :param path: the file; a ``~`` is expanded. By default ``tokens.json`` in the user's state
         directory for ``aio-alf``.
@@ -59,7 +60,14 @@ class FileTokenStorage(TokenStorage):
         except ImportError as error:
             raise TokenStorageError(_INSTALL) from error
         # Absolute from here on: a later chdir does not make it another file.
-        self._file = TokenFile(Path(path).expanduser().absolute(), clock)
+        try:
+            full = Path(path).expanduser().absolute()
+        except RuntimeError as error:
+            raise TokenStorageError(
+                f"The token file {str(path)!r} is in a home directory that cannot be found."
+            ) from error
+        self._file = TokenFile(full, clock)
+        self._worker = DaemonWorker(f"token file {str(full)!r}")
         self._clock = clock
         self._key = "default"
 
@@ -88,7 +96,7 @@ class FileTokenStorage(TokenStorage):
         await self._in_thread(lambda cancelled: self._file.update(self._key, token, cancelled))
 
     async def load(self) -> str | None:
-        """The line of this slot; None, with a warning in the log, where the file cannot be used."""
+        """Return the line of this slot; None, with a warning in the log, if the file cannot be used."""
         return await self._in_thread(lambda cancelled: self._file.load(self._key))
 
     async def clean(self) -> None:
@@ -99,11 +107,11 @@ class FileTokenStorage(TokenStorage):
         await self._in_thread(lambda cancelled: self._file.update(self._key, None, cancelled))
 
     def lock(self) -> AbstractAsyncContextManager[Lease | None]:
-        """The lock of this slot, among all tasks, threads and processes that use the same file.
+        """Return the lock of this slot, among all tasks, threads and processes that use the same file.
 
         It cannot be lost while it is held, so there is no `Lease`: the context manager gives None.
 
-        :raises TokenStorageError: on entry, where the lock file cannot be had.
+        :raises TokenStorageError: on entry, if the lock file cannot be made.
         """
         return self._lock()
 
@@ -115,23 +123,19 @@ class FileTokenStorage(TokenStorage):
                 await self._clock.sleep(random.uniform(_POLL / 2, _POLL))
             yield
         finally:
-            # Not on the loop's thread, and not to be stopped by a second cancellation. An attempt
-            # that a cancelled caller left behind in its thread is waited for by the release.
-            try:
-                released = asyncio.get_running_loop().run_in_executor(None, hold.release)
-            except RuntimeError:  # the loop's threads are gone already: it is being closed
-                hold.release()
-            else:
-                await asyncio.shield(released)
+            # After an attempt that a cancelled caller has left behind, and whether or not this one is
+            # cancelled too.
+            await asyncio.shield(asyncio.wrap_future(self._worker.submit(hold.release)))
 
     async def _in_thread(self, work: Callable[[threading.Event], _T]) -> _T:
         cancelled = threading.Event()
         try:
-            return await asyncio.to_thread(work, cancelled)
+            return await self._worker.run(lambda: work(cancelled))
         except TokenFileError as error:
             raise TokenStorageError(f"The token file {str(self.path)!r} {error}") from error
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
+        except (OSError, NotImplementedError) as error:
+            # A file system without locks is a NotImplementedError to filelock.
+            reason = getattr(error, "strerror", None) or type(error).__name__
             raise TokenStorageError(
                 f"The token file {str(self.path)!r}, or its lock, cannot be used: {reason}"
             ) from error
@@ -140,7 +144,7 @@ class FileTokenStorage(TokenStorage):
 
 
 class _FileLock:
-    """One holding of a file lock, by attempts and a release that may each run in any thread."""
+    """Holds a file lock once, by attempts and a release that may each run in any thread."""
 
     def __init__(self, file: TokenFile, name: str) -> None:
         self._file = file
@@ -163,7 +167,7 @@ class _FileLock:
             return True
 
     def release(self) -> None:
-        """Let the lock go, if it was taken."""
+        """Give the lock back, if it was taken."""
         with self._mutex:
             self._over = True
             self._lock.release()

@@ -1,8 +1,8 @@
-"""`GuardedStorage`: one slot of a `TokenStorage`, as a manager uses it.
+"""`GuardedStorage`: a `TokenStorage` that may fail, or hang, and costs no token.
 
-A storage is other people's code, or a disk, or a network: here each call to it is bounded in time, and
-whatever it raises or gives back, the manager goes on without it. The log says once what failed, and
-again only after it has worked in between.
+A storage is a user's code, or a disk, or a network. Each call to it is bounded in time here; if it raises,
+hangs or returns nonsense, the manager goes on without it. The log says so once, and again only after the
+storage has worked in between.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Any, TypeVar
+from typing import Any
 
+from .._tasks import wait_bounded
+from ..clock import Clock
 from ..errors import TokenError
 from ..redaction import redact
 from ..token import Token
@@ -24,29 +26,41 @@ __all__ = ("GuardedStorage",)
 
 logger = logging.getLogger("aioalf")
 
-T = TypeVar("T")
+_PASSED_BY = 60.0  # seconds for which a storage that hung is left alone
+_PATIENCE = 1.0  # seconds to wait for a lock before finding out whether the storage answers at all
 
 
 class GuardedStorage:
-    """The slot that a storage has for one binding.
+    """The slot of one binding in a storage that may fail.
 
     :param storage: the storage; borrowed, never closed here.
-    :param binding: what the tokens are bound to, hashed.
-    :param patience: seconds to wait for `load`, `save`, `clean` and a release.
+    :param binding: the hash of what the tokens are bound to.
+    :param timeout: seconds to wait for `load`, `save`, `clean` and a release.
+    :param clock: tells for how long a storage that hung is left alone.
     """
 
-    def __init__(self, storage: TokenStorage, binding: str, patience: float) -> None:
+    def __init__(
+        self, storage: TokenStorage, binding: str, timeout: float, clock: Clock | None = None
+    ) -> None:
         self._storage = storage
         self._binding = binding
-        self._patience = patience
-        self._slot: Any = None  # whatever for_key gives: a storage, or something shaped like one
+        self._timeout = timeout
+        self._clock = clock or Clock()
+        self._slot: Any = None  # what for_key returns: a storage, or something shaped like one
         self._failing: set[str] = set()
+        self._passed_by_until = 0.0
+
+    @property
+    def passed_by(self) -> bool:
+        """Whether the storage hung a moment ago and is left alone."""
+        return self._clock.monotonic() < self._passed_by_until
 
     async def load(self) -> Token | None:
-        """Give the token that is stored, or None where there is none of ours, or none can be had."""
+        """Return the stored token, or None if there is none of this binding, or none can be had."""
+        if self.passed_by:
+            return None
         try:
-            line = await self._call("load")
-            token = read_line(line, self._binding)
+            token = read_line(await self._call("load"), self._binding)
         except Exception as error:
             self._log_failure_once("load", error)
             return None
@@ -54,10 +68,11 @@ class GuardedStorage:
         return token
 
     async def save(self, token: Token) -> bool:
-        """Store a token; False where that failed."""
-        line = write_line(token, self._binding)
+        """Store a token and return True; return False if that failed."""
+        if self.passed_by:
+            return False
         try:
-            await self._call("save", line)
+            await self._call("save", write_line(token, self._binding))
         except Exception as error:
             self._log_failure_once("save", error, token)
             return False
@@ -66,6 +81,8 @@ class GuardedStorage:
 
     async def clean(self) -> None:
         """Forget the stored token."""
+        if self.passed_by:
+            return
         try:
             await self._call("clean")
         except Exception as error:
@@ -75,31 +92,25 @@ class GuardedStorage:
 
     @asynccontextmanager
     async def locked(self, wait: float) -> AsyncIterator[Lease | None]:
-        """Hold the storage's lock, or go on without it when it cannot be had.
+        """Hold the storage's lock, or go on without it if it cannot be had.
 
-        Gives what the lock gives: a `Lease`, None, or whatever somebody's own lock gives.
+        Gives what the lock gives: a `Lease`, None, or whatever a foreign lock gives.
 
-        :param wait: seconds to wait for it.
+        :param wait: seconds to wait for it, as long as the storage answers.
         """
-        lock, lease = None, None
-        try:
-            lock = self._lock()
-            held, lease = await self._entered(lock, wait)
-        except Exception as error:
-            held = False
-            self._log_failure_once("lock", error)
-        else:
-            self._failing.discard("lock")
-            if not held:
-                logger.warning(
-                    "The lock of the token storage was not free within %g s: going on without it.",
-                    wait,
-                )
+        lock = lease = None
+        if not self.passed_by:
+            try:
+                lock, lease = await self._acquire(wait)
+            except Exception as error:
+                self._log_failure_once("lock", error)
+            else:
+                self._failing.discard("lock")
         try:
             yield lease
         finally:
-            if held and lock is not None:
-                await self._exit(lock)
+            if lock is not None:
+                await self._release(lock)
 
     def _target(self) -> Any:
         if self._slot is None:
@@ -107,103 +118,92 @@ class GuardedStorage:
             self._slot = self._storage if for_key is None else for_key(self._binding)
         return self._slot
 
-    def _lock(self) -> AbstractAsyncContextManager[Lease | None]:
-        lock = getattr(self._target(), "lock", nullcontext)
-        return lock()
-
     async def _call(self, name: str, *args: object) -> Any:
         result = getattr(self._target(), name)(*args)
-        if not inspect.isawaitable(result):
-            return result
-        return await _bounded(result, self._patience)
+        return await wait_bounded(result, self._timeout) if inspect.isawaitable(result) else result
 
-    async def _entered(
-        self, lock: AbstractAsyncContextManager[Lease | None], wait: float
-    ) -> tuple[bool, Lease | None]:
-        """Enter the lock; tell whether that was in time, and what it gave."""
-        entering = _started(lock.__aenter__())
+    async def _acquire(
+        self, wait: float
+    ) -> tuple[AbstractAsyncContextManager[Lease | None] | None, Lease | None]:
+        """Enter the lock and return it with its lease; return None twice if it was not free in time."""
+        lock: AbstractAsyncContextManager[Lease | None]
+        lock = getattr(self._target(), "lock", nullcontext)()
+        lease: list[Lease | None] = []
+
+        async def enter() -> None:
+            lease.append(await lock.__aenter__())
+
+        entering = asyncio.ensure_future(enter())
+        entering.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
-            await asyncio.wait({entering}, timeout=wait)
+            await asyncio.wait({entering}, timeout=min(wait, _PATIENCE))
+            if not entering.done() and wait > _PATIENCE:
+                # Another holds it, or the storage hangs: then nobody waits for the lock.
+                await self.load()
+                if not self.passed_by:
+                    await asyncio.wait({entering}, timeout=wait - _PATIENCE)
         except asyncio.CancelledError:
             await self._withdraw(entering)
-            if _succeeded(entering):
-                await self._exit(lock)
+            if lease:
+                await self._release(lock)
             raise
         if not entering.done():
             await self._withdraw(entering)
-            if not _succeeded(entering):
-                return False, None
-        return True, _outcome(entering)
+            if not lease:
+                if not self.passed_by:
+                    logger.warning(
+                        "The lock of the token storage was not free within %g s: going on without it.",
+                        wait,
+                    )
+                return None, None
+        if entering.cancelled():  # by the storage itself: that is no reason to cancel the renewal
+            raise TokenError("a call was cancelled")
+        entering.result()
+        return lock, lease[0]
 
     async def _withdraw(self, entering: asyncio.Future[Any]) -> None:
         entering.cancel()
-        await asyncio.wait({entering}, timeout=self._patience)
+        await asyncio.wait({entering}, timeout=self._timeout)
 
-    async def _exit(self, lock: AbstractAsyncContextManager[Lease | None]) -> None:
-        # Not awaited directly: whoever is cancelled here must still give the lock back.
-        leaving = _started(lock.__aexit__(None, None, None))
-        await asyncio.wait({leaving}, timeout=self._patience)
+    async def _release(self, lock: AbstractAsyncContextManager[Lease | None]) -> None:
+        # In a task: a caller that is cancelled here must still give the lock back.
+        leaving = asyncio.ensure_future(lock.__aexit__(None, None, None))
+        leaving.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait({leaving}, timeout=0 if self.passed_by else self._timeout)
         try:
             if not leaving.done():
                 leaving.cancel()
                 raise asyncio.TimeoutError
-            _outcome(leaving)
+            if leaving.cancelled():
+                raise TokenError("a call was cancelled")
+            leaving.result()
         except Exception as error:
             self._log_failure_once("unlock", error)
         else:
             self._failing.discard("unlock")
 
     def _log_failure_once(
-        self, what: str, error: BaseException, token: Token | None = None
+        self, call: str, error: BaseException, token: Token | None = None
     ) -> None:
-        at_stake = token is not None and token.refresh_token is not None
-        if what in self._failing:
-            return
-        self._failing.add(what)
-        known = [s for s in (token.access_token, token.refresh_token) if s] if token else []
         if isinstance(error, asyncio.TimeoutError):
-            said = f"no answer within {self._patience:g} s"
+            self._passed_by_until = self._clock.monotonic() + _PASSED_BY
+        if call in self._failing:
+            return
+        self._failing.add(call)
+        secrets = [s for s in (token.access_token, token.refresh_token) if s] if token else []
+        if isinstance(error, asyncio.TimeoutError):
+            reason = f"no answer within {self._timeout:g} s; it is left alone for a minute"
         elif isinstance(error, TokenError):
-            said = redact(str(error), known)
+            reason = redact(str(error), secrets)
         else:
-            said = f"{type(error).__name__}: {redact(str(error), known)[:200]}"
+            reason = f"{type(error).__name__}: {redact(str(error), secrets)[:200]}"
+        at_stake = token is not None and token.refresh_token is not None
         logger.log(
             logging.ERROR if at_stake else logging.WARNING,
             "The token storage failed (%s): %s. Going on without it%s.",
-            what,
-            said.rstrip("."),
+            call,
+            reason.rstrip("."),
             "; the refresh token is kept in memory and saving it is tried again"
             if at_stake
             else "",
         )
-
-
-def _succeeded(future: asyncio.Future[Any]) -> bool:
-    return future.done() and not future.cancelled() and future.exception() is None
-
-
-async def _bounded(awaitable: Awaitable[T], seconds: float) -> T:
-    """Wait so long and no longer, even for what does not react to being cancelled."""
-    future = _started(awaitable)
-    try:
-        await asyncio.wait({future}, timeout=seconds)
-    except asyncio.CancelledError:
-        future.cancel()
-        raise
-    if not future.done():
-        future.cancel()
-        raise asyncio.TimeoutError
-    return _outcome(future)
-
-
-def _started(awaitable: Awaitable[T]) -> asyncio.Future[T]:
-    future = asyncio.ensure_future(awaitable)
-    # Nobody may be left to see what it says in the end, and asyncio would complain of that.
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return future
-
-
-def _outcome(future: asyncio.Future[T]) -> T:
-    if future.cancelled():  # by the storage itself: that is no reason to cancel the renewal
-        raise TokenError("a call was cancelled")
-    return future.result()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import copy
-import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import TokenStorageError
 from .base import Lease, LoopLocks, TokenStorage
+from .worker import DaemonWorker
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -27,9 +25,9 @@ _T = TypeVar("_T")
 class KeyringTokenStorage(TokenStorage):
     """Keeps tokens in the keyring of the desktop: Keychain, Secret Service, Credential Locker.
 
-    The keyring may ask its owner to unlock it, so each call has a thread of its own, which does not
-    keep the program from ending when nobody answers. Keyrings have limits: Windows takes no
-    more than about 1,200 characters.
+    The keyring may ask its owner to unlock it, so calls are made in a thread of the storage's own, which
+    does not keep the program from ending if nobody answers. Keyrings have limits: Windows takes no more
+    than about 1,200 characters.
 
     Slots are locked among the tasks of an event loop. A keyring has no lock for other processes:
     two that renew at the same moment make two token requests. With refresh tokens that may be used
@@ -56,7 +54,7 @@ class KeyringTokenStorage(TokenStorage):
         self._username = username
         # The module has the three functions that a backend has.
         self._keyring: Any = keyring if backend is None else backend
-        self._turn = threading.Lock()
+        self._worker = DaemonWorker("keyring")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._service!r} {self._username!r}>"
@@ -78,7 +76,7 @@ class KeyringTokenStorage(TokenStorage):
         )
 
     async def load(self) -> str | None:
-        """The line that was saved last, or None.
+        """Return the line that was saved last, or None.
 
         :raises TokenStorageError: there is no keyring, or it is locked, or it failed.
         """
@@ -102,31 +100,21 @@ class KeyringTokenStorage(TokenStorage):
         await self._in_thread(delete)
 
     def lock(self) -> AbstractAsyncContextManager[Lease | None]:
-        """The lock of this slot, among the tasks of the running loop. It cannot be lost."""
+        """Return the lock of this slot, among the tasks of the running loop. It cannot be lost."""
         return _LOCKS.get(id(self._keyring), self._service, self._username)
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        future: concurrent.futures.Future[_T] = concurrent.futures.Future()
+        def call() -> _T:
+            try:
+                return work()
+            except BaseException as error:
+                failure = _storage_error(error)
+            raise failure  # without context: a backend's message may hold what was to be saved
 
-        def run() -> None:
-            # In turn: of two saves that wait for the keyring to be unlocked, the later one is kept.
-            with self._turn:
-                if not future.set_running_or_notify_cancel():
-                    return
-                try:
-                    result = work()
-                except BaseException as error:
-                    # Without the cause: a backend's message may hold what was to be saved.
-                    future.set_exception(_explained(error))
-                else:
-                    future.set_result(result)
-
-        # Not a thread of the loop: `asyncio.run` waits for those, and the keyring for its owner.
-        threading.Thread(target=run, name="aio-alf keyring", daemon=True).start()
-        return await asyncio.wrap_future(future)
+        return await self._worker.run(call)
 
 
-def _explained(error: BaseException) -> TokenStorageError:
+def _storage_error(error: BaseException) -> TokenStorageError:
     from keyring.errors import InitError, KeyringLocked, NoKeyringError
 
     if isinstance(error, NoKeyringError):

@@ -60,7 +60,7 @@ def read_line(line: object, binding: str) -> Token | None:
     :return: the token, or None where there is none or it is bound to something else.
     :raises TokenError: it is no such line; the message says why and shows nothing of it.
     """
-    if line is None or line == "" or line == b"":
+    if line is None or (isinstance(line, (str, bytes, bytearray)) and not line):
         return None
     if isinstance(line, (bytes, bytearray)):
         line = bytes(line).decode("utf-8", "replace")

@@ -121,7 +121,10 @@ class TokenFile:
                 raise NotOurFile("is in a directory that belongs to another user")
             # A group may write: many systems give each user a group of their own, and umask 002.
             if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
-                raise NotOurFile("is in a directory that anybody may write to")
+                raise NotOurFile(
+                    "is in a directory that anybody may write to; give it a directory of its own"
+                    " below that one"
+                )
 
     def lock_file(self, name: str | None = None) -> BaseFileLock:
         """The lock of that slot, or of the file as a whole: that one is held for moments only."""
