@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -50,16 +51,22 @@ async def wait_bounded(awaitable: Awaitable[T], seconds: float) -> T:
 
 
 async def wait_done(
-    future: asyncio.Future[Any], *, on_cancel: Callable[[], None] | None = None
+    future: asyncio.Future[Any],
+    *,
+    timeout: float = math.inf,
+    on_cancel: Callable[[], None] | None = None,
 ) -> None:
     """Wait for the end of a future, even if the caller is cancelled; that is raised afterwards.
 
+    :param timeout: seconds after which it is waited for no longer.
     :param on_cancel: called at each cancellation of the caller.
     """
     cancelled = False
-    while not future.done():
+    now = asyncio.get_running_loop().time
+    deadline = now() + timeout
+    while not future.done() and (left := deadline - now()) > 0:
         try:
-            await asyncio.wait({future})
+            await asyncio.wait({future}, timeout=None if left == math.inf else left)
         except asyncio.CancelledError:
             cancelled = True
             if on_cancel is not None:

@@ -1,4 +1,4 @@
-"""How long to wait after what failed, and what a server says of it. Pure."""
+"""How long to wait after a failure, by our own rule and by the server's. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ import random
 import re
 from datetime import timezone
 
-__all__ = ("backoff", "read_retry_after")
+__all__ = ("LONGEST_PAUSE", "backoff", "read_retry_after")
+
+#: Seconds for which a request may wait for its next attempt; what takes longer fails at once.
+LONGEST_PAUSE = 60.0
 
 _FIRST_WAIT = 1.0  # seconds
 _LONGEST_WAIT = 30.0  # seconds
-_LONGEST_RETRY_AFTER = 60.0  # seconds; a server may ask for more, callers cannot wait that long
+_LONGEST_RETRY_AFTER = (
+    600.0  # seconds; what is longer is a mistake, or an outage that may end sooner
+)
 
 
 def backoff(failures: int, retry_after: float | None = None) -> float:
-    """Seconds to wait after so many failures in a row: 1 s doubling to 30 s, with jitter.
+    """Return the seconds to wait after so many failures in a row: 1 s doubling to 30 s, with jitter.
 
     :param failures: how many there were, from 1.
-    :param retry_after: the seconds the server asked for, honoured up to a minute.
+    :param retry_after: the seconds that the server asked for, honoured up to ten minutes.
     """
     if retry_after is not None:
         return min(retry_after, _LONGEST_RETRY_AFTER)

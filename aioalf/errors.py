@@ -176,3 +176,13 @@ def clone(error: TokenError) -> TokenError:
     except Exception:  # somebody's own may also refuse this
         return TokenError(str(error))
     return again
+
+
+def in_short(error: Exception) -> str:
+    """Return what a log line says of an error, without a full stop at its end."""
+    if isinstance(error, TokenHTTPError):
+        code = error.error or "no error code"
+        where = f" {error.token_endpoint}" if error.token_endpoint else ""
+        return f"the token endpoint{where} answered {error.response_status} ({code})"
+    text = str(error) if isinstance(error, TokenError) else type(error).__name__
+    return text.removesuffix(".")

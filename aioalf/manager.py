@@ -7,23 +7,23 @@ another way: it overrides `fetch_token`. How a token is kept and renewed is in `
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from aiohttp import ClientResponse, hdrs
+from aiohttp import hdrs
 from yarl import URL
 
-from .backoff import read_retry_after
 from .clock import Clock
 from .compat import OverridableSteps
-from .endpoint import EndpointClient, is_cleartext, validate_url
-from .errors import TokenError, TokenErrorResponse, TokenHTTPError
+from .endpoint import EndpointClient, complete_error, validate_url
+from .errors import TokenError, TokenHTTPError
+from .manager_options import check_options
 from .protocol.client_auth import ClientAuth, ClientSecretBasic
 from .protocol.token_endpoint import (
     client_credentials_form,
+    encode_form,
     read_token_response,
     scope_string,
     token_from,
@@ -45,7 +45,6 @@ ClientSecret = Source
 _Self = TypeVar("_Self", bound="TokenManager")
 
 _NO_CREDENTIALS = "Missing credentials (client_id:client_secret)"  # as in 0.4.0
-_RESERVED_PARAMS = frozenset({"grant_type", "scope", "client_id", "client_secret"})
 
 
 class TokenManager(OverridableSteps):
@@ -68,10 +67,11 @@ class TokenManager(OverridableSteps):
     :param session: a session for the token requests, borrowed. By default each renewal has its own session,
         without cookies.
     :param token_retries: how often a token request is repeated that failed for a transient reason (no
-        connection, 429, 502, 503, 504), after 1 s doubling to 30 s, or as ``Retry-After`` says, up to
-        60 s.
+        connection, no answer in time, 429, 502, 503, 504): after 1 s doubling to 30 s, or as
+        ``Retry-After`` says; one that asks for more than a minute is not waited for.
     :param token_request_params: further parameters of every token request, such as ``audience`` or
-        ``resource`` (RFC 8707); a list as value repeats the parameter.
+        ``resource`` (RFC 8707). A list as value repeats the parameter, a dict is sent as JSON, and None
+        leaves the parameter out.
     :param expiry_margin: seconds before its expiry at which a token is no longer handed out; never more
         than a tenth of its life.
     :param renewal_margin: seconds before that at which it is renewed ahead, in the background; never more
@@ -87,6 +87,8 @@ class TokenManager(OverridableSteps):
     lock_timeout: float = 60.0
     #: Seconds to wait for a storage to load, save or clean.
     storage_timeout: float = 10.0
+    #: Seconds that a token request may take in all, its retries and their pauses included.
+    fetch_timeout: float = 300.0
     #: Seconds for which `close` waits for a renewal that may rotate a refresh token.
     close_timeout: float = 30.0
 
@@ -116,43 +118,31 @@ class TokenManager(OverridableSteps):
         renewal_margin: float = 60.0,
         clock: Clock | None = None,
     ) -> None:
-        numbers = {
-            "token_retries": token_retries,
-            "expiry_margin": expiry_margin,
-            "renewal_margin": renewal_margin,
-        }
-        _check_kinds(
-            {"http_options": http_options, "token_request_params": token_request_params},
-            (Mapping, type(None)),
-            "a dict",
+        check_options(
+            http_options=http_options,
+            client_auth=client_auth,
+            token_storage=token_storage,
+            token_request_params=token_request_params,
+            token_retries=token_retries,
+            expiry_margin=expiry_margin,
+            renewal_margin=renewal_margin,
         )
-        _check_kinds(numbers, (int, float), "a number")
-        _check_kinds({"scope": scope}, (str, Iterable, type(None)), "a string or a list of strings")
-        if min(numbers.values()) < 0:
-            raise ValueError(f"{', '.join(numbers)} cannot be negative.")
-        params = dict(token_request_params or {})
-        if reserved := sorted(_RESERVED_PARAMS & params.keys()):
-            raise ValueError(
-                f"token_request_params cannot hold {', '.join(reserved)}: see scope=, client_auth=."
-            )
-        if client_auth is not None and not isinstance(client_auth, ClientAuth):
-            raise TypeError("client_auth takes a ClientAuth such as ClientSecretPost().")
-        if isinstance(token_storage, (str, os.PathLike, type)):
-            raise TypeError(
-                "token_storage takes a TokenStorage such as FileTokenStorage('tokens.json')."
-            )
         self._token_endpoint = token_endpoint
         self._client_id = client_id
+        # A line end is a file's or an editor's, and no part of a secret.
+        if isinstance(client_secret, str):
+            client_secret = client_secret.rstrip("\r\n")
         self._client_secret = client_secret
         self._http_options = dict(http_options or {})
-        self._scope = scope
-        self._params = params
+        self._scope = scope_string(scope)
+        self._params = dict(token_request_params or {})
         self._client_auth = client_auth or ClientSecretBasic()
         cache = self._cache
         if clock is not None:  # else one for all: managers that share a storage compare their times
             cache.use_clock(clock)
         cache.expiry_margin, cache.renewal_margin = expiry_margin, renewal_margin
         cache.lock_timeout, cache.close_timeout = self.lock_timeout, self.close_timeout
+        cache.fetch_timeout = self.fetch_timeout
         self._endpoint = EndpointClient(session, http_options, token_retries, cache.clock)
         if token_storage is not None:
             self._use_storage(token_storage)
@@ -224,7 +214,7 @@ class TokenManager(OverridableSteps):
 
     def report_rejected(self, token: Token) -> None:
         """Report that the API answered 401 to a token that came in place of a rejected one."""
-        self._cache.throttle.log_rejection_once(token)
+        self._cache.report_rejected(token)
 
     # -- the token request
 
@@ -249,7 +239,9 @@ class TokenManager(OverridableSteps):
         """
         if not self._token_endpoint:
             raise TokenError("Missing token endpoint")
-        secret = await self._secret()
+        secret = self._client_secret
+        if not isinstance(secret, str) or not self._client_id or type(self._client_id) is not str:
+            secret = await self._secret()
         url, client_id = self._token_endpoint, self._client_id
         try:
             return await self._fetch(url=url, method="POST", auth=(client_id, secret), data=form)
@@ -281,7 +273,7 @@ class TokenManager(OverridableSteps):
         :return: the parameters of the token response.
         """
         if self._validated is None or self._validated[0] != url:
-            self._validated = (url, self._validate(url))
+            self._validated = (url, validate_url(url))
         endpoint = self._validated[1]
         headers: dict[str, str] = {}
         form: dict[str, Any] = dict(data or {})
@@ -296,38 +288,22 @@ class TokenManager(OverridableSteps):
             )
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("Token request to %s", safe_url(endpoint))
-        response, body = await self._endpoint.post(endpoint, headers, form)
+
+        def secrets() -> list[str]:
+            return secrets_of(client_secret, headers, form)
+
+        response, body = await self._endpoint.post(endpoint, headers, encode_form(form), secrets)
         try:
             return read_token_response(
                 response.status,
                 response.content_type if hdrs.CONTENT_TYPE in response.headers else "",
                 body,
-                secrets=lambda: secrets_of(client_secret, headers, form),
+                charset=response.charset,
+                secrets=secrets,
             )
         except TokenHTTPError as error:
-            self._complete(error, endpoint, response, body)
+            complete_error(error, endpoint, response, body, self._cache.clock.time())
             raise
-
-    def _complete(
-        self, error: TokenHTTPError, endpoint: URL, response: ClientResponse, body: bytes
-    ) -> None:
-        error.token_endpoint = safe_url(endpoint)
-        error.retry_after = read_retry_after(
-            response.headers.get(hdrs.RETRY_AFTER), self._cache.clock.time()
-        )
-        if response.status >= 400:
-            error.response = TokenErrorResponse.from_response(response, body)
-
-    @staticmethod
-    def _validate(url: str | URL) -> URL:
-        endpoint = validate_url(url)
-        if is_cleartext(endpoint):
-            logger.warning(
-                "The token endpoint %s is not https: the client's secret and its tokens can be read on the"
-                " way (RFC 6749 section 3.2).",
-                safe_url(endpoint),
-            )
-        return endpoint
 
     async def _secret(self) -> str:
         if not self._client_id:
@@ -379,9 +355,3 @@ class TokenManager(OverridableSteps):
     def __repr__(self) -> str:
         endpoint = None if self._token_endpoint is None else safe_url(self._token_endpoint)
         return f"<{type(self).__name__} client_id={self._client_id!r} token_endpoint={endpoint!r}>"
-
-
-def _check_kinds(values: Mapping[str, object], kinds: tuple[type, ...], wanted: str) -> None:
-    for name, value in values.items():
-        if not isinstance(value, kinds):
-            raise TypeError(f"{name} takes {wanted}, not a {type(value).__name__}.")

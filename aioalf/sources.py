@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import Union
 
+from ._tasks import wait_bounded
 from .errors import TokenError
 
 __all__ = ("Source", "read_source")
@@ -14,18 +16,28 @@ __all__ = ("Source", "read_source")
 Source = Union[str, Callable[[], Union[str, Awaitable[str]]]]
 
 
+_TIMEOUT = 30.0  # seconds that a callable may take
+
+
 async def read_source(source: Source | None, name: str) -> str | None:
     """Return the secret as it is now.
 
     :param source: the secret, the callable, or None.
     :param name: the parameter that it was given as, for messages.
-    :raises TokenError: the callable failed, or the value is not a string.
+    :return: its value, without a line end at its end.
+    :raises TokenError: the callable failed or did not answer in time, or the value is not a string.
     """
     value: object = source
     if callable(source):
         try:
             returned = source()
-            value = await returned if inspect.isawaitable(returned) else returned
+            if inspect.isawaitable(returned):
+                returned = await wait_bounded(returned, _TIMEOUT)
+            value = returned
+        except asyncio.TimeoutError as error:
+            raise TokenError(
+                f"The callable given as {name} gave no answer within {_TIMEOUT:g} s."
+            ) from error
         except Exception as error:
             raise TokenError(
                 f"The callable given as {name} failed ({type(error).__name__})."
@@ -35,4 +47,5 @@ async def read_source(source: Source | None, name: str) -> str | None:
             "Missing credentials (client_id:client_secret): the"
             f" {name} is a {type(value).__name__}, not a string"
         )
-    return value
+    # A line end is a file's or an editor's: no secret ends in one (RFC 6749 appendix A.2).
+    return None if value is None else value.rstrip("\r\n")

@@ -61,30 +61,30 @@ BAD: dict[str, tuple[Script, str]] = {
     "bad chunks": (sends(OK, "Transfer-Encoding: chunked", body=TOKEN), "unreadable"),
     "switches protocols": (
         sends("HTTP/1.1 101 Switching Protocols", "Upgrade: x", "Connection: upgrade", body=TOKEN),
-        "no token response|unreadable",
+        "not a token response|unreadable",
     ),
     # packed
     "not packed": (says(TOKEN, Content_Encoding="gzip"), "unreadable"),
     "packed in part": (says(gzip.compress(TOKEN)[:-9], Content_Encoding="gzip"), "cut short"),
-    "packed otherwise": (says(b"\x0b\x02\x80", Content_Encoding="br"), "no token response"),
+    "packed otherwise": (says(b"\x0b\x02\x80", Content_Encoding="br"), "not a token response"),
     "a bomb": (says(BOMB, Content_Encoding="gzip"), f"more than {MIB} bytes"),
     "a deflated bomb": (says(zlib.compress(bytes(2 * MIB)), Content_Encoding="deflate"), "more"),
     # too much
     "over 1 MiB": (says(b" " * MIB + TOKEN), f"200 with more than {MIB} bytes"),
     "over 1 MiB of error": (says(b"x" * (MIB + 1), 500), f"500 with more than {MIB} bytes"),
-    # no token response
-    "empty": (says(b""), "no token response .0 bytes"),
-    "no content": (says(b"", 204), "answered 204 .* no token response"),
+    # not a token response
+    "empty": (says(b""), "not a token response .0 bytes"),
+    "no content": (says(b"", 204), "answered 204 .* not a token response"),
     "HTML": (says(b"<html>Sign in", Content_Type="text/html; charset=x"), "text/html.*right URL"),
-    "a list": (says([{"access_token": "t"}]), "no token response"),
-    "a string": (says("access_token=t"), "no token response"),
-    "null": (says(None), "no token response"),
-    "deep": (says(b'{"a":' * 150_000), "no token response"),
-    "not UTF-8": (says(b'{"access_token": "\xff"}'), "no token response"),
-    "cut JSON": (says(TOKEN[:-1]), "no token response"),
+    "a list": (says([{"access_token": "t"}]), "not a token response"),
+    "a string": (says("access_token=t"), "not a token response"),
+    "null": (says(None), "not a token response"),
+    "deep": (says(b'{"a":' * 150_000), "not a token response"),
+    "not UTF-8": (says(b'{"access_token": "\xff"}'), "character it must not"),
+    "cut JSON": (says(TOKEN[:-1]), "not a token response"),
     "a form without a token": (
         says(b"a=b&c=d", Content_Type="application/x-www-form-urlencoded"),
-        "no token response",
+        "not a token response",
     ),
     # no token
     "no access_token": (says({"token_type": "Bearer"}), "holds no access_token"),
@@ -97,7 +97,7 @@ BAD: dict[str, tuple[Script, str]] = {
     "access_token with LF at its end": (no_token("a\n"), "access_token .* character"),
     "access_token not ASCII": (no_token("tökén"), "access_token .* character"),
     "token_type other": (says({"access_token": "t", "token_type": "DPoP"}), "'DPoP', not Bearer"),
-    "token_type a number": (says({"access_token": "t", "token_type": 1}), "no name .*, not Bearer"),
+    "token_type a number": (says({"access_token": "t", "token_type": 1}), "not a name .*, not Bearer"),
     "form-encoded, other type": (
         says(b"access_token=t&token_type=mac", Content_Type="text/plain"),
         "'mac', not Bearer",

@@ -145,7 +145,7 @@ def test_another_token_type_is_an_error_that_names_it(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["", 1, ["Bearer"], {}, True, "Bearer ", "x" * 30, "a b", "ä"])
 def test_a_token_type_that_is_no_name_is_an_error(kind: object) -> None:
     """It is not shown: it may be the token, in the wrong place."""
-    with pytest.raises(TokenError, match=r"type that is no name .* not Bearer"):
+    with pytest.raises(TokenError, match=r"type that is not a name .* not Bearer"):
         token_from({"access_token": "t", "token_type": kind}, NOW)
 
 
@@ -190,7 +190,7 @@ def test_any_visible_ascii_is_an_access_token(token: str) -> None:
 @pytest.mark.parametrize("params", [None, [], "access_token", 5, b"access_token=1"])
 def test_a_token_response_is_a_mapping(params: Any) -> None:
     """What an overridden step of a manager returns is checked as well."""
-    with pytest.raises(TokenError, match="no mapping"):
+    with pytest.raises(TokenError, match="not a mapping"):
         token_from(params, NOW)
 
 
@@ -294,7 +294,6 @@ def test_a_number_of_any_length_in_json_is_read(digits: int) -> None:
         b'{"access_token": "t"',
         b"{'access_token': 't'}",
         b"\xff\xfe\x00",
-        b'{"access_token": "\xff"}',
         b"[" * 100_000,
         b'{"a":' * 100_000,
         b"{}{}",
@@ -306,7 +305,7 @@ def test_a_number_of_any_length_in_json_is_read(digits: int) -> None:
 @pytest.mark.parametrize("content_type", [JSON, "", "text/html"])
 def test_what_is_no_json_object_is_no_token_response(body: bytes, content_type: str) -> None:
     """HTML, empty, cut short, a list, a string, deep nesting, not UTF-8: named, and never shown."""
-    with pytest.raises(TokenError, match="no token response") as caught:
+    with pytest.raises(TokenError, match="not a token response") as caught:
         read_token_response(200, content_type, body)
     assert not isinstance(caught.value, TokenHTTPError)
     assert f"{len(body)} bytes, {content_type or 'no content type'}" in str(caught.value)
@@ -316,7 +315,7 @@ def test_what_is_no_json_object_is_no_token_response(body: bytes, content_type: 
 @pytest.mark.parametrize("body", [b"", b"hello", b"a=b", b"&&&", b"\xff=\xff", b"=access_token"])
 def test_a_form_without_a_token_or_an_error_is_no_token_response(body: bytes) -> None:
     """Any text can be read as a form."""
-    with pytest.raises(TokenError, match="no token response"):
+    with pytest.raises(TokenError, match="not a token response"):
         read_token_response(200, FORM, body)
 
 

@@ -10,9 +10,8 @@ from fakes import FakeClock
 from managing import Fetching, at_once, manager_for
 
 from aioalf.backoff import backoff
-from aioalf.renewal.lifetime import CachedToken
 from aioalf.testing import AuthorizationServer
-from aioalf.token import Token, issued_later
+from aioalf.token import CachedToken, Token, issued_later
 
 NOW = 1_700_000_000.0
 
@@ -123,9 +122,11 @@ def test_back_off_doubles_from_a_second_to_thirty_with_jitter(
     assert 0.75 * longest <= min(waits) < max(waits) <= longest
 
 
-@pytest.mark.parametrize(("asked", "wait"), [(0.0, 0.0), (17.0, 17.0), (60.0, 60.0), (1e9, 60.0)])
-def test_a_server_may_ask_for_up_to_a_minute(asked: float, wait: float) -> None:
-    """RFC 9110 section 10.2.3, within what callers can be made to wait."""
+@pytest.mark.parametrize(
+    ("asked", "wait"), [(0.0, 0.0), (17.0, 17.0), (600.0, 600.0), (1e9, 600.0)]
+)
+def test_a_server_may_ask_for_up_to_ten_minutes(asked: float, wait: float) -> None:
+    """RFC 9110 section 10.2.3; more than that is a mistake, or an outage that may end sooner."""
     assert backoff(3, asked) == wait
 
 

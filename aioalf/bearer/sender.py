@@ -23,7 +23,6 @@ from .unauthorized import (
     had_token,
     hide_token,
     renewed_for,
-    report,
     send_without_token,
 )
 
@@ -145,7 +144,9 @@ class Sender:
                 if response.status != 401 or self.closed:
                     return response
                 return await self._resend(response, token, method, url, options, False)
-        with held_open(options.get("upload_tracker")):
+        if "upload_tracker" not in options:
+            return await self._send(method, url, options)
+        with held_open(options["upload_tracker"]):
             return await self._send(method, url, options)
 
     async def _send(self, method: str, url: str | URL, options: dict[str, Any]) -> ClientResponse:
@@ -167,7 +168,7 @@ class Sender:
                 return self._error_response(error, raise_for_status)
             response = await self._authorized(session, method, url, options, token)
             if response.status not in self.unauthorized or self.closed:
-                if fresh is None:
+                if fresh is None and manager.interactive:
                     manager.report_accepted(token)
             else:
                 response = await self._resend(
@@ -197,9 +198,11 @@ class Sender:
         """Send a request with the token in its headers."""
         options["headers"] = self.authorized_headers(options.get("headers"), token)
         try:
-            if self._trust_env or has_credentials(url):
+            if self._trust_env:  # a .netrc may hold other credentials
                 options = with_pinned_token(session, options)
-            return await self._request(session)(method, url, **options)
+            unpatched = self._unpatched and ClientSession.request is _REQUEST
+            request = session._request if unpatched else session.request
+            return await request(method, url, **options)
         except (ClientResponseError, ValueError) as error:
             return await self._mended(error, session, method, url, options)
 
@@ -249,23 +252,24 @@ class Sender:
     ) -> ClientResponse:
         """Send a request that was answered 401 once more, with a new token, or hand the 401 on."""
         manager, headers = self.token_manager, options["headers"]
-        if not had_token(response.request_info, headers[hdrs.AUTHORIZATION]):
+        hops = response.history
+        if hops and not had_token(response.request_info, headers[hdrs.AUTHORIZATION]):
             return response
-        dropped = _body_dropped_by_redirect(response)
+        dropped = bool(hops) and _body_dropped_by_redirect(response)
+        body = None if dropped else options.get("data")
         try:
             renewed = await renewed_for(
                 response,
                 token,
                 manager,
                 method=method,
-                replayable=dropped or can_be_sent_again(options.get("data")),
+                replayable=body is None or can_be_sent_again(body),
             )
         except TokenHTTPError as error:
             return self._error_response(error, raise_for_status)
         if renewed is None:
             return response
         options["headers"] = headers = self.authorized_headers(headers, renewed)
-        hops = response.history
         if hops:
             # Only the last hop was refused: what the first one did is done.
             method, url = response.method, response.url
@@ -274,10 +278,13 @@ class Sender:
                 options.pop("data", None)
                 options.pop("json", None)
                 headers.pop(hdrs.CONTENT_LENGTH, None)
-        session = self.open_session()  # it may have been closed meanwhile
+        session = self._session or self.open_session()  # it may have been closed meanwhile
         response = await self._authorized(session, method, url, options, renewed)
         response._history = hops + response._history  # as if nothing had happened on the way
-        report(manager, renewed, rejected=response.status in self.unauthorized)
+        if response.status in self.unauthorized:
+            manager.report_rejected(renewed)
+        else:
+            manager.report_accepted(renewed, resent=True)
         return response
 
     def _error_response(self, error: TokenHTTPError, raise_for_status: Any) -> ClientResponse:

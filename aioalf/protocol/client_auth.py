@@ -71,9 +71,8 @@ class ClientSecretBasic(ClientAuth):
         headers: MutableMapping[str, str],
         form: MutableMapping[str, object],
     ) -> None:
-        user = re.sub(_CHANGED_BY_DECODING_OR_COLON, _percent, _bytes(client_id))
-        password = re.sub(_CHANGED_BY_DECODING, _percent, _bytes(client_secret))
-        headers["Authorization"] = _basic(user, password)
+        encoded = (_CHANGED_BY_DECODING_OR_COLON, _CHANGED_BY_DECODING)
+        headers["Authorization"] = _basic(client_id, client_secret, encoded)
 
 
 class ClientSecretBasicRaw(ClientAuth):
@@ -88,7 +87,7 @@ class ClientSecretBasicRaw(ClientAuth):
         headers: MutableMapping[str, str],
         form: MutableMapping[str, object],
     ) -> None:
-        headers["Authorization"] = _basic(_bytes(client_id), _bytes(client_secret))
+        headers["Authorization"] = _basic(client_id, client_secret, (None, None))
 
 
 class ClientSecretPost(ClientAuth):
@@ -128,14 +127,17 @@ def _percent(match: re.Match[bytes]) -> bytes:
     return b"%%%02X" % match[0][0]
 
 
-def _bytes(text: str) -> bytes:
-    # What the environment holds in another encoding arrives as surrogates; its bytes are what is meant.
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        # Raised from nothing: that error holds the whole text.
-        raise TokenError("The client id or the client secret is not valid Unicode text.") from None
-
-
-def _basic(user: bytes, password: bytes) -> str:
-    return "Basic " + base64.b64encode(user + b":" + password).decode("ascii")
+def _basic(client_id: str, client_secret: str, encoded: tuple[bytes | None, bytes | None]) -> str:
+    """Return HTTP Basic credentials in UTF-8, the bytes that match `encoded` percent-encoded."""
+    parts = []
+    for text, pattern in zip((client_id, client_secret), encoded, strict=True):
+        try:
+            # An environment in another encoding arrives as surrogates, which stand for its bytes.
+            part = text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            # Raised from nothing: that error holds the whole text.
+            raise TokenError(
+                "The client id or the client secret is not valid Unicode text."
+            ) from None
+        parts.append(part if pattern is None else re.sub(pattern, _percent, part))
+    return "Basic " + base64.b64encode(b":".join(parts)).decode("ascii")

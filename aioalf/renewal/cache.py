@@ -13,13 +13,13 @@ from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Literal
 
+from .._tasks import wait_done
 from ..clock import Clock
-from ..errors import TokenError, TokenHTTPError
+from ..errors import TokenError, in_short
 from ..redaction import fingerprint
 from ..sessions import bind_to_running_loop
-from ..token import Token, issued_later
+from ..token import CachedToken, Token
 from .circuit_breaker import CircuitBreaker, RenewalThrottle
-from .lifetime import CachedToken
 from .single_flight import Flight
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ logger = logging.getLogger("aioalf")
 NO_TOKEN = "No token: %s%s"
 
 _REMEMBERED_REJECTIONS = 8
+_SAME_TOKEN_AGAIN = 1.0  # seconds
+_TO_CLEAN_UP = 10.0  # seconds for a flight that was given up
 
 #: Why a token is fetched: there is no valid one, it is renewed ahead, an API has rejected it, or the
 #: caller demands a new one.
@@ -55,6 +57,7 @@ class TokenCache:
     expiry_margin = 10.0
     renewal_margin = 60.0
     lock_timeout = 60.0
+    fetch_timeout = 300.0
     close_timeout = 30.0
 
     def __init__(
@@ -71,10 +74,11 @@ class TokenCache:
         self.closed = False
         self._cached: CachedToken | None = None
         self._peekable: CachedToken | None = None  # the cached token, if its age is all that counts
+        self._unproven: Token | None = None  # a token of a sign-in that no API has accepted yet
+        self._undecided: tuple[Token, Token, float] | None = None  # see `report_accepted`
         self._rejected: tuple[str, ...] = ()  # the last access tokens that were rejected
         self._flight: Flight[Token] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._unproven: Token | None = None  # a token of a sign-in that no API has accepted yet
         self.use_clock(self.clock)
 
     def use_clock(self, clock: Clock) -> None:
@@ -90,19 +94,19 @@ class TokenCache:
         """The cached token, valid or not."""
         return None if self._cached is None else self._cached.token
 
-    def put(self, token: Token | None) -> None:
+    def put(self, token: Token | None, *, unproven: bool = False) -> None:
         """Cache a token in place of the one before; None empties the cache."""
-        self._unproven = None
         if token is None:
             self._cached = None
         else:
             margin = 0.0 if self.interactive else self.renewal_margin
             self._cached = CachedToken(token, self.clock, self.expiry_margin, margin)
-        self.update_peek()
+        self._unproven = token if unproven else None
+        self._peekable = None if self.always_ask or self.closed or unproven else self._cached
 
     def update_peek(self) -> None:
         """Let `peek` give the cached token, unless more than its age counts or the cache is closed."""
-        passed_by = self.closed or self.always_ask or self._unproven is not None
+        passed_by = self.always_ask or self.closed or self._unproven is not None
         self._peekable = None if passed_by else self._cached
 
     def has_valid(self) -> bool:
@@ -132,34 +136,38 @@ class TokenCache:
 
     async def get(self) -> Token:
         """Return a valid token, cached or fetched; see `aioalf.TokenManager.get`."""
-        self.enter()
+        if self.closed or self._loop is not get_running_loop():
+            self.enter()
         cached = self._cached
         if cached is None or cached.is_expired():
             was_rejected = cached is not None and cached.token.access_token in self._rejected
             return await self._join("missing", self.token if was_rejected else None)
         if cached.is_stale() and not self.interactive and self.in_flight is None:
             if self.breaker.error_while_open() is None:
-                self._start("ahead", cached.token)
+                self.fly(self._renew("ahead", cached.token, self._flight))
         return cached.token
 
     async def demand(self) -> Token:
         """Fetch a new token now, whatever the breaker or the throttle says."""
         self.enter()
-        if not self.called_from_inside:
+        if (flight := self.in_flight) is None or not flight.called_from_inside:
             self.breaker.record_success()
             self.throttle.reset()
+            self._undecided = None
         return await self._join("demanded", self.token)
 
     # -- what a 401 leads to
 
     async def renew(self, rejected: Token) -> Token:
         """Return another token than the rejected one; see `aioalf.TokenManager.renew`."""
-        self.enter()
+        if self.closed or self._loop is not get_running_loop():
+            self.enter()
         cached = self._cached
         if cached is not None and cached.token is not rejected and not cached.is_expired():
             return cached.token
-        if self.in_flight is None and (error := self.throttle.rejection_error()) is not None:
-            raise error
+        if self._undecided is not None or self.throttle.token is not None:
+            if self.in_flight is None and (error := self._rejection_error()) is not None:
+                raise error
         return await self._join("rejected", rejected)
 
     def renewal_blocked(self, rejected: Token) -> bool:
@@ -171,7 +179,21 @@ class TokenCache:
             return False
         if self.in_flight is not None:
             return False
-        return bool(self.breaker.error_while_open() or self.throttle.rejection_error())
+        if self.breaker.error is not None and self.breaker.error_while_open():
+            return True
+        undecided = self._undecided is not None or self.throttle.token is not None
+        return undecided and self._rejection_error() is not None
+
+    def _rejection_error(self) -> TokenError | None:
+        self._decide()
+        return self.throttle.rejection_error()
+
+    def _decide(self) -> None:
+        """Hand a renewal that has not helped so far to the throttle."""
+        if self._undecided is not None:
+            token, replaced, at = self._undecided
+            self._undecided = None
+            self.throttle.record_renewal(token, replaced, at=at)
 
     def renew_in_background(self, rejected: Token) -> None:
         """Replace a rejected token for the next call, which waits for the new one."""
@@ -186,15 +208,26 @@ class TokenCache:
         self._remember(rejected)
         cached.expire()  # the body of the next request may be one that cannot be sent again either
         if not self.interactive:  # nobody is asked to sign in for a request that is over
-            self._start("rejected", rejected)
+            self.fly(self._renew("rejected", rejected, self._flight))
 
-    def report_accepted(self, token: Token, *, resent: bool) -> None:
-        """Take note that an API accepted a token; see `aioalf.TokenManager.report_accepted`."""
-        if resent or self.interactive:
-            self.throttle.record_help(token)
+    def report_accepted(self, token: Token, *, resent: bool = False) -> None:
+        """Take note that an API accepted a token; see `aioalf.TokenManager.report_accepted`.
+
+        A renewal that a 401 caused is undecided until the rejected request, sent again, is accepted; then
+        it has helped. If a 401 comes first, it has not, and the throttle begins a pause.
+        """
         if token is self._unproven:
             self._unproven = None
             self.update_peek()
+        if resent and self._undecided is not None and self._undecided[0] is token:
+            self._undecided = None
+        elif self.throttle.token is not None and (resent or self.interactive):
+            self.throttle.record_help(token)
+
+    def report_rejected(self, token: Token) -> None:
+        """Take note that an API rejected a new token too."""
+        self._decide()
+        self.throttle.log_rejection_once(token)
 
     # -- one flight for everyone
 
@@ -202,13 +235,8 @@ class TokenCache:
     def in_flight(self) -> Flight[Token] | None:
         """The flight that fetches a token now, or None."""
         flight = self._flight
-        return flight if flight is not None and flight.running else None
-
-    @property
-    def called_from_inside(self) -> bool:
-        """Whether the flight itself asks: to join it would be a deadlock."""
-        flight = self.in_flight
-        return flight is not None and flight.called_from_inside
+        done = flight is None or flight.abandoned or flight.task.done()
+        return None if done else flight
 
     def enter(self) -> None:
         """Belong to the running event loop from now on.
@@ -225,40 +253,40 @@ class TokenCache:
 
     def fly(self, work: Coroutine[Any, Any, Token]) -> Flight[Token]:
         """Make this work the flight that callers join."""
-        self._flight = flight = Flight(work, cancel_when_unawaited=self.interactive)
+        self._flight = flight = Flight(
+            work,
+            timeout=self.lock_timeout + self.fetch_timeout,
+            cancel_when_unawaited=self.interactive,
+        )
         return flight
 
     async def _join(self, reason: Reason, replaced: Token | None) -> Token:
-        if reason != "missing" or replaced is not None:
+        if replaced is not None:
             self._remember(replaced)
         flight = self.in_flight
         if flight is None:
-            if (error := self.breaker.error_while_open()) is not None:
-                raise error
-            flight = self._start(reason, replaced)
+            if self.breaker.error is not None:
+                if (error := self.breaker.error_while_open()) is not None:
+                    raise error
+            flight = self.fly(self._renew(reason, replaced, self._flight))
         elif flight.called_from_inside:
             return await self._renew("missing", replaced, None)
         return await flight.join()
 
-    def _start(self, reason: Reason, replaced: Token | None) -> Flight[Token]:
-        last = self._flight
-        # One that was abandoned may still be giving back its port.
-        unfinished = last if last is not None and not last.task.done() else None
-        return self.fly(self._renew(reason, replaced, unfinished))
-
-    def _remember(self, rejected: Token | None) -> None:
-        if rejected is not None and rejected.access_token not in self._rejected:
+    def _remember(self, rejected: Token) -> None:
+        if rejected.access_token not in self._rejected:
             self._rejected = (*self._rejected[1 - _REMEMBERED_REJECTIONS :], rejected.access_token)
 
     async def _renew(
-        self, reason: Reason, replaced: Token | None, unfinished: Flight[Token] | None
+        self, reason: Reason, replaced: Token | None, last: Flight[Token] | None
     ) -> Token:
         loop, flight = get_running_loop(), self._flight
         assert flight is not None
-        if unfinished is not None:
-            await unfinished.wait_done()
-            # A failure keeps this frame, by its traceback: it must not keep the failure before it.
-            unfinished = None
+        before = None if self._cached is None else self._cached.token
+        if last is not None and not last.task.done():  # given up, and still giving back its port
+            await wait_done(last.task, timeout=_TO_CLEAN_UP)
+        # A failure keeps this frame, by its traceback: it must not keep the failure before it as well.
+        last = None
         if flight.fetching:
             raise TokenError(
                 f"This {self._owner} was asked for a token by its own token request (by client_secret=,"
@@ -266,58 +294,60 @@ class TokenCache:
             )
         flight.fetching = True
         try:
-            token, fetched = await self._load_or_fetch(reason, replaced)
-            self.put(token)
+            if self.stored is None:
+                token, fetched = await self._fetch_one(before), True
+            else:
+                token, fetched = await self.stored.load_or_renew(
+                    before,
+                    self._fetch_one,
+                    replaced=replaced,
+                    only_fetch=reason == "demanded",
+                    rejected=self._rejected,
+                    margins=(self.expiry_margin, self.renewal_margin),
+                    lock_timeout=self.lock_timeout,
+                )
+            self.put(token, unproven=fetched and self.interactive)
         except Exception as error:
             if not loop.is_closed():  # else the task is being collected
-                note = self.breaker.record_failure(error)
-                logger.warning(NO_TOKEN, _in_short(error).removesuffix("."), note or ".")
+                self._log_failure(error, self.breaker.record_failure(error), reason)
             raise
         finally:
-            flight.fetching = flight.rotating = False
+            flight.fetching = flight.task.rotating = False
         if self.breaker.failures:
             self.breaker.record_success()
-        if fetched and (reason == "rejected" or self.interactive):
+        if fetched and self.interactive:
             self.throttle.record_renewal(token, replaced, demanded=reason != "rejected")
-            self._unproven = token if self.interactive else None
-            self.update_peek()
+        elif fetched and reason == "rejected" and replaced is not None:
+            self._undecided = (token, replaced, self.clock.monotonic())
+        if fetched and before is not None and token.access_token == before.access_token:
+            self._hold_for_a_moment()
         if logger.isEnabledFor(logging.DEBUG):
             source = "new" if fetched else "from the storage"
             logger.debug("Token %s, %s", fingerprint(token.access_token), source)
         return token
 
-    async def _load_or_fetch(self, reason: Reason, replaced: Token | None) -> tuple[Token, bool]:
-        """Take a token from the storage, where another process may have put it, or fetch one."""
-        if self.stored is None:
-            return await self._fetch_one(self.token), True
-
-        def can_replace(stored: Token) -> bool:
-            return reason != "demanded" and self._can_replace(stored, replaced)
-
-        return await self.stored.load_or_renew(
-            self.token,
-            self._fetch_one,
-            can_replace=can_replace,
-            rejected=self._rejected,
-            lock_timeout=self.lock_timeout,
-        )
-
-    def _can_replace(self, stored: Token, replaced: Token | None) -> bool:
-        """Whether a stored token is valid and not older than the one it would replace."""
-        if stored.access_token in self._rejected:
-            return False
-        if replaced is not None:
-            if stored.access_token == replaced.access_token:
-                return False
-            if replaced.expires_at is not None and issued_later(replaced, stored):
-                return False
-        margins = (self.expiry_margin, self.renewal_margin)
-        return not CachedToken(stored, self.clock, *margins).is_expired()
-
     async def _fetch_one(self, previous: Token | None) -> Token:
-        if self._flight is not None:
-            self._flight.rotating = previous is not None and previous.refresh_token is not None
+        if previous is not None and previous.refresh_token is not None and self._flight is not None:
+            self._flight.task.rotating = True
         return await self.fetch(previous)
+
+    def _hold_for_a_moment(self) -> None:
+        # The server gives the same token until its end: ask no more than once a second.
+        if self._cached is not None:
+            self._cached.hold_for(_SAME_TOKEN_AGAIN)
+
+    def _log_failure(self, error: Exception, note: str, reason: Reason) -> None:
+        cause, cached = in_short(error), self._cached
+        end = note or ("" if cause.endswith("?") else ".")
+        if reason != "ahead" or cached is None or cached.is_expired():
+            logger.warning(NO_TOKEN, cause, end)
+        else:
+            logger.warning(
+                "The token was not renewed ahead, the old one serves for %.0f s more: %s%s",
+                cached.left(),
+                cause,
+                end,
+            )
 
     # -- its end
 
@@ -331,18 +361,10 @@ class TokenCache:
             flight.fail_waiters(
                 TokenError("The client was closed while its token was being fetched.")
             )
-            if flight.rotating:
+            if flight.task.rotating:
                 await asyncio.wait({flight.task}, timeout=self.close_timeout)
             if not flight.abandoned:  # else it is ending already
                 flight.task.cancel()
             await asyncio.wait({flight.task}, timeout=self.close_timeout)
         if self.stored is not None:
             await self.stored.close()
-
-
-def _in_short(error: Exception) -> str:
-    if isinstance(error, TokenHTTPError):
-        code = error.error or "no error code"
-        where = f" {error.token_endpoint}" if error.token_endpoint else ""
-        return f"the token endpoint{where} answered {error.response_status} ({code})."
-    return str(error) if isinstance(error, TokenError) else f"{type(error).__name__}."

@@ -24,7 +24,8 @@ class CircuitBreaker:
     """Opens at the third token request in a row that failed; callers then get its error at once.
 
     It stays open for 1 s, then 2 s, doubling to 30 s; after that one request is let through, and its
-    outcome closes the breaker or opens it for longer. A person's refusal opens it at once, for a minute.
+    outcome closes the breaker or opens it for longer. ``Retry-After`` opens it at the first failure for as
+    long as the server asks, up to ten minutes. A person's refusal opens it at once, for a minute.
 
     :param clock: the clocks.
     """
@@ -64,14 +65,14 @@ class CircuitBreaker:
         if getattr(error, _FROM_BREAKER, False) or error is counted:
             return ""
         self.failures += 1
+        asked = error.retry_after if isinstance(error, TokenHTTPError) else None
+        cooldown = 0.0 if asked is None else backoff(self.failures, asked)
         if isinstance(error, AuthorizationError):
             cooldown = _REFUSAL_COOLDOWN
-        elif self.failures < _FAILURES_TO_OPEN:
+        elif self.failures >= _FAILURES_TO_OPEN:  # Retry-After: 0 does not mean "at once" then
+            cooldown = max(cooldown, backoff(self.failures - _FAILURES_TO_OPEN + 1))
+        if not cooldown:
             return ""
-        else:
-            asked = error.retry_after if isinstance(error, TokenHTTPError) else None
-            row = self.failures - _FAILURES_TO_OPEN + 1
-            cooldown = max(backoff(row), backoff(row, asked))  # "0" does not mean "at once"
         self._open_until = self._clock.monotonic() + cooldown
         note = f"; the next attempt is made not before {_utc(self._clock.time() + cooldown)}"
         self.error = _with_retry_time(error, note)
@@ -102,24 +103,33 @@ class RenewalThrottle:
     def __init__(self, clock: Clock, *, interactive: bool = False) -> None:
         self._clock = clock
         self._interactive = interactive
-        self._token: Token | None = None  # the result of the renewal that began the pause
+        #: The result of the renewal that began a pause, also if time has ended it since.
+        self.token: Token | None = None
         self._renewals = 0  # renewals in a row, each because the token of the last was rejected
         self._paused_until = 0.0
         self._ends_with_help = True
         self._logged: Token | None = None
 
-    def record_renewal(self, token: Token, rejected: Token | None, *, demanded: bool) -> None:
+    def record_renewal(
+        self,
+        token: Token,
+        rejected: Token | None,
+        *,
+        demanded: bool = False,
+        at: float | None = None,
+    ) -> None:
         """Begin a pause after a renewal that a 401 caused, and after every sign-in.
 
         :param token: the new token.
         :param rejected: the token that it replaces.
         :param demanded: whether it was not a 401 that caused the renewal.
+        :param at: when that was on the monotonic clock; now by default.
         """
         again = rejected is not None and self.gave(rejected)
         self._renewals = self._renewals + 1 if again else 1
-        self._token = token
+        self.token = token
         pause = _SIGN_IN_PAUSE if self._interactive else backoff(self._renewals)
-        self._paused_until = self._clock.monotonic() + pause
+        self._paused_until = (self._clock.monotonic() if at is None else at) + pause
         self._ends_with_help = demanded or not self._interactive
 
     def record_help(self, token: Token) -> None:
@@ -129,17 +139,17 @@ class RenewalThrottle:
 
     def gave(self, token: Token) -> bool:
         """Whether a token came from the renewal that began the pause."""
-        return self._token is not None and token.access_token == self._token.access_token
+        return self.token is not None and token.access_token == self.token.access_token
 
     def reset(self) -> None:
         """Forget the renewals so far, as `reset_token` demands."""
-        self._token = None
+        self.token = None
         self._renewals = 0
 
     def rejection_error(self) -> TokenError | None:
         """Return the error to raise instead of a renewal that a 401 would cause now, or None."""
         pause = self._paused_until - self._clock.monotonic()
-        if self._token is None or pause <= 0:
+        if self.token is None or pause <= 0:
             return None
         return TokenError(
             "The API rejects new tokens as it rejected the old one; the next one is fetched not before"
@@ -149,9 +159,9 @@ class RenewalThrottle:
 
     def log_rejection_once(self, rejected: Token) -> None:
         """Log that the API rejects a new token too, once for each token."""
-        if not self.gave(rejected) or self._token is self._logged:
+        if not self.gave(rejected) or self.token is self._logged:
             return
-        self._logged = self._token
+        self._logged = self.token
         if (error := self.rejection_error()) is not None:
             logger.warning("%s", error)
 

@@ -7,7 +7,6 @@ import contextvars
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
-from .._tasks import wait_done
 from ..errors import CLONEABLE, TokenError, clone
 
 __all__ = ("Flight",)
@@ -19,6 +18,28 @@ _current_flight: contextvars.ContextVar[object] = contextvars.ContextVar(
 )
 
 
+_NAME = "aioalf: token renewal"
+
+
+class _RenewalTask(asyncio.Task[Any]):
+    """A task that ``asyncio.run`` cannot cancel while it rotates a refresh token.
+
+    At its end ``asyncio.run`` cancels every task, and waits for them. A refresh token whose rotation is
+    cut off is lost for good, so that one is let finish; its own time limits go on counting.
+
+    It is made directly, not by ``create_task``: an eager task factory would run the work before anyone
+    knows of the flight.
+    """
+
+    #: Whether the work may be replacing a refresh token.
+    rotating = False
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self.rotating and not self.get_loop().is_running():
+            return False
+        return super().cancel(msg)
+
+
 class Flight(Generic[T]):
     """Runs a coroutine in a task of its own and hands its outcome to everyone who joined.
 
@@ -27,25 +48,32 @@ class Flight(Generic[T]):
     cancelled at once would stop the loop for seconds.
 
     :param work: the coroutine to run; the flight owns it from here on.
+    :param timeout: seconds after which all that wait get an error and the work is cancelled.
     :param cancel_when_unawaited: cancel the work when the last task that waits leaves. A sign-in is then
         of no use.
     """
 
     def __init__(
-        self, work: Coroutine[Any, Any, T], *, cancel_when_unawaited: bool = False
+        self,
+        work: Coroutine[Any, Any, T],
+        *,
+        timeout: float = 300.0,
+        cancel_when_unawaited: bool = False,
     ) -> None:
+        loop = asyncio.get_running_loop()
         self._waiters: set[asyncio.Future[T]] = set()
         self._cancel_when_unawaited = cancel_when_unawaited
         self._mark = object()  # not the flight itself: its task's context would then keep it alive
         #: Whether the last task that waited has left, and the work was cancelled.
         self.abandoned = False
-        #: Whether the work is fetching a token, and whether that may rotate a refresh token.
-        self.fetching = self.rotating = False
+        #: Whether the work is fetching a token.
+        self.fetching = False
         # An empty context: the context variables of the first caller are not everyone's.
         context = contextvars.Context()
         context.run(_current_flight.set, self._mark)
-        self.task: asyncio.Task[T] = context.run(_new_task, work)
+        self.task: _RenewalTask = context.run(_RenewalTask, work, loop=loop, name=_NAME)
         self.task.add_done_callback(self._on_done)
+        self._deadline = loop.call_later(timeout, self._time_out, timeout)
 
     @property
     def running(self) -> bool:
@@ -71,17 +99,19 @@ class Flight(Generic[T]):
                 self.abandoned = True
                 self.task.cancel()
 
-    async def wait_done(self) -> None:
-        """Wait for the end of the work, even if the task that waits is cancelled meanwhile."""
-        await wait_done(self.task)
-
     def fail_waiters(self, error: BaseException) -> None:
         """Raise an error in all tasks that wait; the work goes on."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(_clone_for_waiter(error))
 
+    def _time_out(self, timeout: float) -> None:
+        self.abandoned = True
+        self.fail_waiters(TokenError(f"No token within {timeout:g} s: the renewal was given up."))
+        self.task.cancel()
+
     def _on_done(self, task: asyncio.Task[T]) -> None:
+        self._deadline.cancel()
         if task.cancelled():
             self.fail_waiters(TokenError("The token request was cancelled before it was answered."))
         elif (error := task.exception()) is not None:
@@ -90,11 +120,6 @@ class Flight(Generic[T]):
             for waiter in self._waiters:
                 if not waiter.done():
                     waiter.set_result(task.result())
-
-
-def _new_task(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    # Not by create_task: an eager task factory would run the work before the flight is known to anyone.
-    return asyncio.Task(work, loop=asyncio.get_running_loop(), name="aioalf: token renewal")
 
 
 def _clone_for_waiter(error: BaseException) -> BaseException:

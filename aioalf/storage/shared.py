@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Container
 from .._tasks import detached
 from ..backoff import backoff
 from ..clock import Clock
-from ..token import Token, issued_later
+from ..token import CachedToken, Token, issued_later
 from .guarded import GuardedStorage
 
 __all__ = ("StoredToken",)
@@ -39,23 +39,30 @@ class StoredToken:
         cached: Token | None,
         fetch: Callable[[Token | None], Awaitable[Token]],
         *,
-        can_replace: Callable[[Token], bool],
+        replaced: Token | None,
+        only_fetch: bool,
         rejected: Container[str],
+        margins: tuple[float, float],
         lock_timeout: float,
     ) -> tuple[Token, bool]:
         """Take the token that is stored, or fetch one and store it.
 
         :param cached: the token that the manager has.
         :param fetch: fetches a new token in place of the one it is given, whose refresh token it may use.
-        :param can_replace: whether a stored token will do.
+        :param replaced: the token that is to be replaced: only one that was issued later will do.
+        :param only_fetch: whether no stored token will do.
         :param rejected: access tokens that an API has rejected.
+        :param margins: the seconds of `CachedToken` before its expiry at which a token will not do.
         :param lock_timeout: seconds to wait for the storage's lock before going on without it.
         :return: the token, and whether it has been fetched.
         """
         async with self._storage.locked(lock_timeout) as lease:
             stored = await self._storage.load()
-            if stored is not None and self._unsaved is None and can_replace(stored):
-                return stored, False
+            usable = stored is not None and not only_fetch and self._unsaved is None
+            if stored is not None and usable and stored.access_token not in rejected:
+                cached_one = CachedToken(stored, self._clock, *margins)
+                if not cached_one.is_expired() and _can_replace(stored, replaced):
+                    return stored, False
             if stored is not None and stored.refresh_token is None:
                 if stored.access_token in rejected:
                     await self._storage.clean()
@@ -120,3 +127,12 @@ class StoredToken:
             task.cancel()
             await asyncio.wait({task})
         await self._save_now()
+
+
+def _can_replace(stored: Token, replaced: Token | None) -> bool:
+    """Whether a stored token is another one than the one to be replaced, and not older."""
+    if replaced is None:
+        return True
+    if stored.access_token == replaced.access_token:
+        return False
+    return replaced.expires_at is None or not issued_later(replaced, stored)

@@ -1,0 +1,50 @@
+"""Checks of a `TokenManager`'s keywords: a mistake is named where it is made, not at the first request."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from .protocol.client_auth import ClientAuth
+from .protocol.token_endpoint import encode_form
+
+__all__ = ("check_options",)
+
+_RESERVED_PARAMS = frozenset({"grant_type", "scope", "client_id", "client_secret"})
+
+
+def check_options(
+    *,
+    http_options: object,
+    client_auth: object,
+    token_storage: object,
+    token_request_params: Mapping[str, Any] | None,
+    **numbers: float,
+) -> None:
+    """Check the keywords of `aioalf.TokenManager`.
+
+    :raises TypeError: a value is of the wrong kind.
+    :raises ValueError: a number is negative, or a parameter has a keyword of its own.
+    """
+    dicts = {"http_options": http_options, "token_request_params": token_request_params}
+    for name, value in dicts.items():
+        if not isinstance(value, (Mapping, type(None))):
+            raise TypeError(f"{name} takes a dict, not a {type(value).__name__}.")
+    for name, number in numbers.items():
+        if not isinstance(number, (int, float)):
+            raise TypeError(f"{name} takes a number, not a {type(number).__name__}.")
+    if min(numbers.values()) < 0:
+        raise ValueError(f"{', '.join(numbers)} cannot be negative.")
+    if token_request_params:
+        if reserved := sorted(_RESERVED_PARAMS & token_request_params.keys()):
+            raise ValueError(
+                f"token_request_params cannot hold {', '.join(reserved)}: see scope=, client_auth=."
+            )
+        encode_form(token_request_params)
+    if not isinstance(client_auth, (ClientAuth, type(None))):
+        raise TypeError("client_auth takes a ClientAuth such as ClientSecretPost().")
+    if isinstance(token_storage, (str, os.PathLike, type)):
+        raise TypeError(
+            "token_storage takes a TokenStorage such as FileTokenStorage('tokens.json')."
+        )
