@@ -8,90 +8,23 @@ import json
 import os
 import pty
 import signal
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from argparse import ArgumentTypeError
 from pathlib import Path
-from typing import Any
 
 import pytest
+from commands import PACKAGE, TIMEOUT, Result, assert_one_line, credentials, finish, run, start
 
 import aioalf
+from aioalf.cli import io, main
+from aioalf.cli import request as request_command
+from aioalf.cli.argument_types import header
 from aioalf.cli.arguments import read_arguments
-from aioalf.cli.io import CommandError, read_secret
+from aioalf.cli.errors import CommandError, one_line
+from aioalf.cli.io import ClientSecret, read_body, read_secret
+from aioalf.cli.proxy import Proxies
 from aioalf.testing import AuthorizationServer
 
 URL = "https://api.example.com/v1"
-PACKAGE = Path(aioalf.__file__).parents[1]
-PATIENCE = 20.0  # seconds for one process; on an idle machine it takes a third of one
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a process ended."""
-
-    status: int
-    out: bytes
-    err: str
-
-
-def environment(**variables: str) -> dict[str, str]:
-    """The environment of a process that knows nothing but what a test tells it."""
-    # Output is to be buffered, as it is by default.
-    ours = ("AIOALF_", "PYTHONUNBUFFERED")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return {**kept, "PYTHONPATH": str(PACKAGE), **variables}
-
-
-def credentials(server: AuthorizationServer) -> dict[str, str]:
-    """What a person would have exported."""
-    return {
-        "AIOALF_TOKEN_ENDPOINT": server.token_endpoint,
-        "AIOALF_CLIENT_ID": server.client_id,
-        "AIOALF_CLIENT_SECRET": server.client_secret,
-    }
-
-
-async def start(
-    *arguments: str, variables: Mapping[str, str], **options: Any
-) -> asyncio.subprocess.Process:
-    """Start ``python -m aioalf``, in a session of its own: without the terminal of the tests."""
-    pipe = asyncio.subprocess.PIPE
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", "-m", "aioalf", *arguments),
-        env=environment(**variables),
-        start_new_session=True,
-        **{"stdin": pipe, "stdout": pipe, "stderr": pipe, **options},
-    )
-
-
-async def finish(process: asyncio.subprocess.Process, stdin: bytes | None = None) -> Result:
-    """Wait for a process to end."""
-    try:
-        out, err = await asyncio.wait_for(process.communicate(stdin), PATIENCE)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode is not None
-    return Result(process.returncode, out or b"", (err or b"").decode())
-
-
-async def run(
-    server: AuthorizationServer, *arguments: str, stdin: bytes = b"", **variables: str
-) -> Result:
-    """Run ``python -m aioalf`` with the server's credentials in the environment."""
-    given = {**credentials(server), **variables}
-    return await finish(await start(*arguments, variables=given), stdin)
-
-
-def assert_one_line(result: Result, status: int, *words: str) -> None:
-    """An error is one line on stderr, and nothing on stdout."""
-    assert (result.status, result.out) == (status, b""), result
-    assert result.err.startswith("aioalf: "), result.err
-    assert result.err.count("\n") == 1, result.err
-    for word in words:
-        assert word in result.err
 
 
 # -- token
@@ -106,7 +39,7 @@ async def test_token_prints_the_token_and_nothing_else(server: AuthorizationServ
 
 
 async def test_token_as_json_tells_expiry_and_scope(server: AuthorizationServer) -> None:
-    """Scopes given apart and together are asked for as one list (RFC 6749 section 3.3)."""
+    """Scopes given separately and together are asked for as one list (RFC 6749 section 3.3)."""
     result = await run(server, "token", "--json", "--scope", "read write", "--scope", "admin")
     told = json.loads(result.out)
     assert server.accepts(told["access_token"])
@@ -163,7 +96,7 @@ async def test_the_secret_comes_from_a_file_before_the_environment(
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"one\ntwo\n", b"\xff\xfe"])
 def test_a_secret_file_of_something_else_is_refused(content: bytes, tmp_path: Path) -> None:
-    """The wrong file is not sent to anybody."""
+    """The wrong file is not sent to the server."""
     file = tmp_path / "secret"
     file.write_bytes(content)
     arguments = ["token", "--token-endpoint", URL, "--client-id", "id", "--secret-file", str(file)]
@@ -172,10 +105,59 @@ def test_a_secret_file_of_something_else_is_refused(content: bytes, tmp_path: Pa
     assert caught.value.status == 2
 
 
+@pytest.mark.parametrize("source", ["AIOALF_CLIENT_SECRET", "--secret-file"])
+def test_a_secret_loses_its_line_end_and_is_one_line(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Editors and secret managers add a line end, and no secret ends in one (RFC 6749 appendix A.2)."""
+    file = tmp_path / "secret"
+    options = ["--secret-file", str(file)] if source == "--secret-file" else []
+    args = read_arguments(["token", "--token-endpoint", URL, "--client-id", "id", *options], {})
+
+    def read(secret: str) -> str | None:
+        file.write_text(secret, newline="")
+        monkeypatch.setenv("AIOALF_CLIENT_SECRET", secret)
+        return read_secret(args)
+
+    assert [read(f"s3cr3t{end}") for end in ("", "\n", "\r\n")] == ["s3cr3t"] * 3
+    for wrong in ("s3cr3t\nmore", "\n"):
+        with pytest.raises(CommandError, match=f"{source} needs one line") as caught:
+            read(wrong)
+        assert "s3cr3t" not in one_line(caught.value.line)
+        assert source in one_line(caught.value.line)
+
+
+def test_the_other_variables_lose_their_line_end_too() -> None:
+    """They come from the same files."""
+    variables = {"AIOALF_TOKEN_ENDPOINT": f"{URL}\n", "AIOALF_CLIENT_ID": "id\r\n"}
+    args = read_arguments(["token"], variables)
+    assert (args.token_endpoint, args.client_id) == (URL, "id")
+
+
+def test_a_file_without_an_end_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret has 64 KiB at most, a body as much as fits into the memory of most machines."""
+    known = {"AIOALF_TOKEN_ENDPOINT": URL, "AIOALF_CLIENT_ID": "id"}
+    args = read_arguments(["token", "--secret-file", "/dev/zero"], known)
+    with pytest.raises(CommandError, match="holds more than 65,536 bytes"):
+        read_secret(args)
+    monkeypatch.setattr(io, "BODY_LIMIT", 100_000)
+    for option in ("--data", "--json"):
+        args = read_arguments(["request", "POST", URL, option, "@/dev/zero"], known)
+        with pytest.raises(CommandError, match="holds more than 100,000 bytes") as caught:
+            read_body(args)
+        assert caught.value.status == 2
+    file = tmp_path / "body"
+    file.write_bytes(bytes(100_000))
+    args = read_arguments(["request", "POST", URL, "--data", f"@{file}"], known)
+    assert read_body(args) == bytes(100_000)
+
+
 async def test_without_secret_and_terminal_the_error_says_where_to_put_it(
     server: AuthorizationServer,
 ) -> None:
-    """Nobody is there to be asked."""
+    """There is no person to ask."""
     result = await run(server, "token", AIOALF_CLIENT_SECRET="")
     assert_one_line(result, 2, "AIOALF_CLIENT_SECRET", "--secret-file")
     assert server.token_requests == 0
@@ -205,7 +187,7 @@ async def run_at_terminal(
 async def test_on_a_terminal_the_secret_is_asked_for_and_not_shown(
     server: AuthorizationServer,
 ) -> None:
-    """The prompt is no part of the output, so that the token can be piped on."""
+    """The prompt is not part of the output, so that the token can be piped on."""
     typed = server.client_secret.encode() + b"\n"
     result, shown = await run_at_terminal(server, "token", typed=typed)
     assert result.status == 0
@@ -216,7 +198,7 @@ async def test_on_a_terminal_the_secret_is_asked_for_and_not_shown(
 async def test_a_request_whose_secret_was_typed_is_sent_once_and_shown(
     server: AuthorizationServer, tmp_path: Path
 ) -> None:
-    """Also where a stored token was rejected first; a success is not called a failure."""
+    """Also if a stored token was rejected first; a success is not reported as a failure."""
     arguments = ("request", "POST", server.resource, "--storage", str(tmp_path / "tokens.json"))
     typed = server.client_secret.encode() + b"\n"
     for requests in (1, 3):
@@ -282,7 +264,7 @@ async def test_a_token_endpoint_that_is_not_there_is_a_token_error(
 async def test_what_a_server_says_is_shown_on_one_line_without_control_characters(
     server: AuthorizationServer,
 ) -> None:
-    """An answer must not write to the terminal what it likes."""
+    """An answer must not control the terminal."""
     body = json.dumps({"error": "invalid_scope", "error_description": "no\nsuch\x1b[31m scope"})
     server.answer_next(400, {"Content-Type": "application/json"}, body)
     result = await run(server, "token")
@@ -303,7 +285,7 @@ async def test_the_timeout_ends_a_token_request_too(server: AuthorizationServer)
 async def test_a_stored_token_outlives_the_process_and_needs_no_secret(
     server: AuthorizationServer, tmp_path: Path
 ) -> None:
-    """The second process asks neither the server for a token nor anybody for the secret."""
+    """The second process asks neither the server for a token nor a person for the secret."""
     file = tmp_path / "tokens.json"
     first = await run(server, "token", "--storage", str(file))
     second = await run(server, "token", "--storage", str(file), AIOALF_CLIENT_SECRET="")
@@ -323,6 +305,15 @@ async def test_a_stored_token_that_was_revoked_is_replaced(
     assert_one_line(without, 2, "no client secret")
     assert (await run(server, *arguments, "--fail")).status == 0
     assert server.token_requests == 2
+
+
+async def test_a_storage_in_a_home_that_does_not_exist_is_named(
+    server: AuthorizationServer,
+) -> None:
+    """The shell passes on a ``~user`` that it does not know."""
+    result = await run(server, "token", "--storage", "~nosuchuser/tokens.json")
+    assert_one_line(result, 2, "--storage", "~nosuchuser")
+    assert server.token_requests == 0
 
 
 async def test_a_storage_without_its_extra_names_the_install_command(
@@ -353,7 +344,7 @@ async def test_each_event_of_a_stream_is_there_when_it_comes(server: Authorizati
     process = await start("request", "GET", url, variables=credentials(server))
     assert process.stdout is not None
     try:
-        first = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+        first = await asyncio.wait_for(process.stdout.readline(), TIMEOUT)
         assert first.startswith(b"data:")
         assert process.returncode is None
     finally:
@@ -425,6 +416,45 @@ async def test_an_url_that_does_not_answer_ends_with_3(server: AuthorizationServ
     assert "hunter2" not in dropped.err + stalled.err
 
 
+async def send(server: AuthorizationServer, url: str, to: Path) -> int:
+    """Send a request from this process."""
+    known = {"AIOALF_TOKEN_ENDPOINT": server.token_endpoint, "AIOALF_CLIENT_ID": server.client_id}
+    words = ["request", "GET", url, "-o", str(to)]
+    args = await asyncio.to_thread(read_arguments, words, known)  # it reads translations
+    secret, proxies = ClientSecret(server.client_secret), Proxies(None)
+    async with main._manager(args, secret, proxies, None) as manager:
+        return await request_command.send_request(args, manager, None, proxies)
+
+
+async def test_without_a_timeout_silence_still_ends(
+    server: AuthorizationServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing waits for ever: not for a connection, not for an answer, not for the rest of one."""
+    monkeypatch.setattr(request_command, "IDLE_TIMEOUT", 0.05)
+    server.resource_stall_next()
+    with pytest.raises(CommandError, match=r"nothing came for .* --timeout") as caught:
+        await send(server, server.resource, tmp_path / "out")
+    assert caught.value.status == 3
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    monkeypatch.setattr(request_command, "CONNECT_TIMEOUT", 0.05)
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as mute:
+        port = mute.sockets[0].getsockname()[1]
+        with pytest.raises(CommandError, match="no connection after") as caught:
+            await send(server, f"https://127.0.0.1:{port}/", tmp_path / "out")
+    assert caught.value.status == 3
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Expect"])
+def test_a_header_that_follows_from_the_body_is_refused(name: str) -> None:
+    """A server would wait for a body that does not come (RFC 9112 section 6), or both would wait."""
+    with pytest.raises(ArgumentTypeError, match=f"{name} .*; leave it out"):
+        header(f"{name}: 5")
+
+
 async def test_verbose_tells_what_happens_and_no_token(server: AuthorizationServer) -> None:
     """Tokens appear as fingerprints, the secret not at all."""
     result = await run(server, "token", "-v")
@@ -432,6 +462,83 @@ async def test_verbose_tells_what_happens_and_no_token(server: AuthorizationServ
     assert server.token_endpoint in result.err
     assert result.out.decode().strip() not in result.err
     assert server.client_secret not in result.err.replace(server.client_id, "")
+
+
+ECHOES = {
+    "reason": "HTTP/1.1 400 {token}\r\nContent-Length: 0\r\n\r\n",
+    "status line": "{token}\r\n\r\n",
+    "header name": "HTTP/1.1 200 OK\r\n{token}\x01: x\r\n\r\n",
+    "header value": "HTTP/1.1 200 OK\r\nX: {token}\0\r\n\r\n",
+    "scheme": "HTTP/1.1 302 Found\r\nLocation: foo://{token}\r\nContent-Length: 0\r\n\r\n",
+    "port": "HTTP/1.1 302 Found\r\nLocation: http://{token}:99999/\r\nContent-Length: 0\r\n\r\n",
+    "host": "HTTP/1.1 302 Found\r\nLocation: http://{token}.invalid/\r\nContent-Length: 0\r\n\r\n",
+    "chunk": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{token}\r\n",
+    "length": "HTTP/1.1 200 OK\r\nContent-Length: {token}\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
+async def test_an_api_that_repeats_the_token_is_not_quoted(
+    echo: str, server: AuthorizationServer
+) -> None:
+    """Wherever aiohttp would put it into its error; the host of a redirect in lower case."""
+    token = server.issue()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(echo.format(token=token).encode())
+        writer.close()
+        await writer.wait_closed()
+
+    server.answer_next(body=json.dumps({"access_token": token}))
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as api:
+        url = f"http://127.0.0.1:{api.sockets[0].getsockname()[1]}/things"
+        result = await run(server, "request", "GET", url, "--fail")
+    assert_one_line(result, 22 if "400" in echo else 3, f"GET {url}: ")
+    assert token.lower() not in result.err.lower()
+
+
+QUOTING = """
+import asyncio, aiohttp
+start = aiohttp.ClientResponse.start
+
+async def fail(quote):
+    raise RuntimeError(quote)
+
+async def fail_with_a_quote(self, connection):
+    quote = f"{self.request_info} {self.request_info.headers['Authorization'].split()[1]}"
+    if "Bearer" not in quote:
+        return await start(self, connection)
+    await asyncio.wait([asyncio.ensure_future(fail(str(self.request_info)))])
+    raise LookupError(quote)
+
+aiohttp.ClientResponse.start = fail_with_a_quote
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("-v",)])
+async def test_a_fault_of_the_program_is_one_line_without_what_it_quotes(
+    options: tuple[str, ...], server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """No traceback, and one line for asyncio's report of a task that was not awaited."""
+    (tmp_path / "sitecustomize.py").write_text(QUOTING)
+    path = os.pathsep.join([str(tmp_path), str(PACKAGE)])
+    server.answer_next(body='{"access_token": "a-token-that-is-quoted"}')
+    result = await run(server, "request", "GET", server.resource, *options, PYTHONPATH=path)
+    lines = result.err.splitlines()
+    assert (result.status, result.out) == (70, b""), result
+    assert lines[-1].startswith("aioalf: unexpected LookupError in "), result
+    assert [line for line in lines if "never retrieved" in line], result
+    assert all(line.startswith("aioalf: ") for line in lines)
+    assert len(lines) == 2 or options
+    assert "a-token-that-is-quoted" not in result.err
+
+
+def test_one_line_holds_no_credentials_of_a_url() -> None:
+    """Nor its query, nor a Bearer token."""
+    text = "http://me:hunter2@proxy.example/?key=hunter2 Bearer hunter2hunter2 access_token=hunter2"
+    assert "hunter2" not in one_line(text)
+    assert "proxy.example" in one_line(text)
 
 
 # -- how it ends
@@ -455,6 +562,16 @@ async def test_a_full_disk_is_named(server: AuthorizationServer) -> None:
         assert_one_line(await finish(process), 23, "cannot write stdout")
     result = await run(server, "request", "GET", server.resource, "-o", "/dev/full")
     assert_one_line(result, 23, "cannot write /dev/full", "No space left")
+
+
+@pytest.mark.parametrize("arguments", [("frobnicate",), ("token", "--secret-file", "/missing")])
+async def test_a_line_that_cannot_be_printed_does_not_change_the_status(
+    arguments: tuple[str, ...], server: AuthorizationServer
+) -> None:
+    """A script reads the status, and not stderr."""
+    with open("/dev/full", "wb") as full:  # noqa: ASYNC230 - a device
+        process = await start(*arguments, variables=credentials(server), stderr=full)
+        assert (await finish(process)).status == 2
 
 
 @pytest.mark.parametrize(
@@ -504,7 +621,7 @@ async def test_an_output_file_that_cannot_be_made_is_named(
 
 @pytest.mark.parametrize("what", ["token", "resource"])
 async def test_ctrl_c_ends_it_with_130(server: AuthorizationServer, what: str) -> None:
-    """At once and without a traceback, whatever it waits for."""
+    """At once and without a traceback, during the token request and during the request."""
     server.stall_next() if what == "token" else server.resource_stall_next()
 
     def default_signal() -> None:  # the tests may run in the background, which ignores it
@@ -541,12 +658,14 @@ async def test_ctrl_c_ends_it_with_130(server: AuthorizationServer, what: str) -
         (("request", "GET", "api.example.com"), "absolute http"),
         (("request", "GET", "ftp://example.com/"), "absolute http"),
         (("request", "GET", "https:///path"), "absolute http"),
-        (("request", "GET", "https://example.com:99999/"), "no URL"),
+        (("request", "GET", "https://example.com:99999/"), "not a URL"),
         (("request", "GET", "https://me:hunter2@example.com/"), "out of the URL"),
         (("request", "G T", URL), "method"),
         (("request", "GET", URL, "-H", "hunter2"), "'Name: value'"),
         (("request", "GET", URL, "-H", "X: hunter2\nY: b"), "one line"),
+        (("request", "GET", URL, "-H", "X: a\x0bhunter2"), "control characters"),
         (("request", "GET", URL, "-H", "authorization: hunter2"), "where the token goes"),
+        (("request", "GET", URL, "-H", "Content-Length: 5"), "Content-Length follows"),
         (("request", "GET", URL, "--data", "a", "--json", "{}"), "not allowed with"),
         (("request", "GET", URL, "--data", "-", "--secret-file", "-"), "stdin"),
         (("request", "GET", URL, "--timeout", "0"), "positive number"),
@@ -558,6 +677,11 @@ async def test_ctrl_c_ends_it_with_130(server: AuthorizationServer, what: str) -
         (("request", "GET", URL, "--output", ""), "name of a file"),
         (("token", "--client-auth", "magic"), "magic"),
         (("token", "--token-endpoint", "nowhere"), "absolute http"),
+        (("token", "--proxy", "http://me:hunter2@proxy.example"), "does not belong on"),
+        (("token", "--proxy", "hunter2@proxy.example:3128"), "does not belong on"),
+        (("token", "--proxy", "socks5://hunter2:1080"), "http URL of a proxy"),
+        (("token", "--proxy", "http://[hunter2"), "http URL of a proxy"),
+        (("token", "--proxy", ""), "http URL of a proxy"),
     ],
 )
 def test_wrong_usage_is_one_line_that_names_it(
@@ -593,7 +717,7 @@ def test_help_tells_examples_variables_and_exit_statuses(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever asks gets all of it, of each command; it fits the smallest terminal there is."""
+    """Each command's help has all of it, and fits a terminal of 80 columns."""
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as end:
         read_arguments([*command, "--help"], {})
@@ -607,16 +731,24 @@ def test_help_tells_examples_variables_and_exit_statuses(
 async def test_what_is_wrong_with_a_body_is_said_before_anything_is_sent(
     server: AuthorizationServer, tmp_path: Path
 ) -> None:
-    """A file that is not there, JSON that is none."""
+    """A file that does not exist, a text that is not JSON, one that Python cannot parse."""
     missing = str(tmp_path / "missing")
     for options, word in (
         (("--data", f"@{missing}"), missing),
-        (("--json", '{"hunter2'), "no JSON"),
+        (("--json", '{"hunter2'), "not JSON"),
+        (("--json", "[" * 100_000), "nested too deeply"),
     ):
         result = await run(server, "request", "POST", server.resource, *options)
         assert_one_line(result, 2, word)
         assert "hunter2" not in result.err
     assert server.token_requests == 0
+
+
+def test_json_may_hold_numbers_that_python_does_not_convert() -> None:
+    """The body is checked, and sent as it is."""
+    known = {"AIOALF_TOKEN_ENDPOINT": URL, "AIOALF_CLIENT_ID": "id"}
+    args = read_arguments(["request", "POST", URL, "--json", "1" * 5000], known)
+    assert read_body(args) == b"1" * 5000
 
 
 async def test_the_version_is_that_of_the_package(server: AuthorizationServer) -> None:

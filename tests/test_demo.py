@@ -1,4 +1,4 @@
-"""`python -m aioalf demo`: it shows what it claims, and says so where that is not the case."""
+"""`python -m aioalf demo`: it shows what it claims, and says so if a claim does not hold."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ import pytest
 import aioalf
 from aioalf import Client, Token, TokenError, TokenManager
 from aioalf.cli import demo
+from aioalf.cli.demo_stage import Counts, Stage
 
 PACKAGE = Path(aioalf.__file__).parents[1]
 NAMES = [scene.name for scene in demo.SCENES]
 
 
 class Terminal(io.StringIO):
-    """Text that is printed on what says that it is a terminal."""
+    """A text stream that claims to be a terminal."""
 
     encoding = "utf-8"
 
@@ -93,10 +94,10 @@ async def test_a_scene_that_fails_is_shown_and_the_others_go_on(
 ) -> None:
     """The reason takes one line."""
 
-    async def fail(stage: demo.Stage) -> None:
+    async def fail(stage: Stage) -> None:
         raise error
 
-    failing = demo.Scene("failing", "it fails", fail, demo.Counts(0, 0, 0))
+    failing = demo.Scene("failing", "it fails", fail, Counts(0, 0, 0))
     monkeypatch.setattr(demo, "SCENES", (failing, demo.SCENES[0]))
     out = io.StringIO()
     assert await demo.run(out) == 1
@@ -107,12 +108,12 @@ async def test_a_scene_that_fails_is_shown_and_the_others_go_on(
 async def test_a_scene_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing hangs."""
 
-    async def hang(stage: demo.Stage) -> None:
+    async def hang(stage: Stage) -> None:
         await asyncio.Event().wait()
 
-    hanging = demo.Scene("hanging", "it hangs", hang, demo.Counts(0, 0, 0))
+    hanging = demo.Scene("hanging", "it hangs", hang, Counts(0, 0, 0))
     monkeypatch.setattr(demo, "SCENES", (hanging,))
-    monkeypatch.setattr(demo, "PATIENCE", 0.05)
+    monkeypatch.setattr(demo, "SCENE_TIMEOUT", 0.05)
     out = io.StringIO()
     assert await demo.run(out) == 1
     assert "not over after 0.05 s" in out.getvalue()
@@ -128,6 +129,17 @@ async def test_without_the_file_extra_the_last_scene_is_left_out(
     assert await demo.run(out) == 0
     assert "aio-alf[file]" in out.getvalue()
     assert "1 of 1 as claimed" in out.getvalue()
+
+
+async def test_the_proxy_of_the_environment_is_not_asked_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The process of the last scene would go through it."""
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setattr(demo, "SCENES", demo.SCENES[-1:])
+    out = io.StringIO()
+    assert await demo.run(out) == 0, out.getvalue()
 
 
 @pytest.mark.parametrize("no_color", ["", "1"])
@@ -158,7 +170,7 @@ async def test_what_takes_two_lines_is_not_begun_since_it_cannot_be_written_over
     assert out.getvalue().count("fetched") == 1
 
 
-async def test_where_the_output_is_ascii_so_is_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_table_is_ascii_if_the_output_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mark that cannot be printed would end the demo."""
     monkeypatch.setattr(demo, "SCENES", demo.SCENES[:1])
     raw = io.BytesIO()

@@ -1,6 +1,7 @@
-"""What a word on the command line may be: functions for ``type=`` in `argparse`. Pure.
+"""Functions for ``type=`` in `argparse`. Pure.
 
-Each takes the word and returns its value, or raises an `ArgumentTypeError` that says what is needed.
+Each takes a word of the command line and returns its value, or raises an `ArgumentTypeError` that
+says what is needed.
 """
 
 from __future__ import annotations
@@ -11,12 +12,29 @@ from argparse import ArgumentTypeError
 
 from yarl import URL
 
-__all__ = ("NO_SECRET_HERE", "file", "header", "http_url", "method", "parameter", "seconds")
+__all__ = (
+    "NO_SECRET_HERE",
+    "file",
+    "header",
+    "http_url",
+    "method",
+    "parameter",
+    "proxy",
+    "proxy_url",
+    "seconds",
+)
 
-_INSTEAD = {
+_OWN_PARAMETERS = {
     "grant_type": "it is client_credentials",
     "client_id": "use --client-id",
     "scope": "use --scope",
+}
+# With one of the last three a server, or aiohttp, waits for something that never comes.
+_OWN_HEADERS = {
+    "authorization": "is where the token goes",
+    "content-length": "follows from the body",
+    "transfer-encoding": "follows from the body",
+    "expect": "would hold the body back",
 }
 NO_SECRET_HERE = (
     "a secret does not belong on the command line: set AIOALF_CLIENT_SECRET, or give --secret-file"
@@ -29,7 +47,7 @@ def http_url(text: str) -> str:
         url = URL(text)
         port = url.port
     except ValueError:
-        raise ArgumentTypeError("this is no URL") from None
+        raise ArgumentTypeError("this is not a URL") from None
     if url.scheme not in ("http", "https") or not url.host or not port:
         example = "https://example.com/path"
         raise ArgumentTypeError(f"an absolute http or https URL is needed, like {example}")
@@ -46,14 +64,14 @@ def method(text: str) -> str:
 
 
 def header(text: str) -> tuple[str, str]:
-    """``Name: value``, any header but Authorization; returned as a pair."""
+    """``Name: value``, any header that the program does not set itself; returned as a pair."""
     name, colon, value = text.partition(":")
     if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
         raise ArgumentTypeError("'Name: value' is needed")
-    if re.search(r"[\r\n\0]", value):
-        raise ArgumentTypeError("a header is one line")
-    if name.lower() == "authorization":
-        raise ArgumentTypeError("Authorization is where the token goes; leave it out")
+    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
+        raise ArgumentTypeError("a header is one line without control characters")
+    if reason := _OWN_HEADERS.get(name.lower()):
+        raise ArgumentTypeError(f"{name} {reason}; leave it out")
     return name, value.strip()
 
 
@@ -65,15 +83,39 @@ def file(text: str) -> str:
 
 
 def parameter(text: str) -> tuple[str, str]:
-    """``KEY=VALUE`` for the token request, no secret; returned as a pair."""
+    """``KEY=VALUE`` for the token request, not a secret; returned as a pair."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise ArgumentTypeError("KEY=VALUE is needed")
     if key in ("client_secret", "client_assertion", "password"):
         raise ArgumentTypeError(NO_SECRET_HERE)
-    if option := _INSTEAD.get(key):
+    if option := _OWN_PARAMETERS.get(key):
         raise ArgumentTypeError(f"{key} is sent anyway: {option}")
     return key, value
+
+
+def proxy_url(text: str) -> URL:
+    """``http://host:port`` or ``host:port``, with or without credentials; returned as a URL."""
+    try:
+        url = URL(text if "://" in text else f"http://{text}")
+        usable = url.scheme == "http" and bool(url.host) and bool(url.port)
+    except ValueError:
+        usable = False
+    if not usable:
+        example = "http://proxy.example.com:3128"
+        raise ArgumentTypeError(f"the http URL of a proxy is needed, like {example}")
+    return url
+
+
+def proxy(text: str) -> URL:
+    """As `proxy_url`, without credentials."""
+    url = proxy_url(text)
+    if url.user is not None or url.password is not None:
+        raise ArgumentTypeError(
+            "the password of a proxy does not belong on the command line: set HTTP_PROXY and"
+            " HTTPS_PROXY"
+        )
+    return url
 
 
 def seconds(text: str) -> float:

@@ -1,4 +1,4 @@
-"""What `python -m aioalf` takes from the command line, and the help it gives.
+"""The arguments of `python -m aioalf`, and its help.
 
 Pure: it reads arguments and the environment, opens nothing and sends nothing.
 """
@@ -12,31 +12,35 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from . import argument_types as command_types
-from .io import one_line
+from . import argument_types
+from .errors import one_line
+from .io import print_error, writing
 
 __all__ = ("read_arguments",)
 
 DESCRIPTION = "An OAuth 2 client: gets a token (client_credentials) and sends requests with it."
 
 NOTES = """\
-The client secret is no option, because every user of the machine can read a
-command line. It is looked for in this order: --secret-file FILE,
-AIOALF_CLIENT_SECRET, a prompt (on a terminal, and only once it is needed).
+There is no option for the client secret, because every user of the machine can
+read a command line. It is taken from --secret-file FILE, else from
+AIOALF_CLIENT_SECRET, else it is asked for, if there is a terminal.
 
 environment:
-  AIOALF_TOKEN_ENDPOINT   stands in for --token-endpoint
-  AIOALF_CLIENT_ID        stands in for --client-id
-  AIOALF_CLIENT_SECRET    the client secret
-  NO_COLOR                no colours in the demo
+  AIOALF_TOKEN_ENDPOINT    used if there is no --token-endpoint
+  AIOALF_CLIENT_ID         used if there is no --client-id
+  AIOALF_CLIENT_SECRET     the client secret
+  HTTP_PROXY, HTTPS_PROXY  the proxy for http and for https URLs
+  NO_PROXY                 hosts, with commas, that are asked without a proxy
+  NO_COLOR                 no colours in the demo
 
 exit status:
     0  done
-    1  no token could be had (demo: something was not as claimed)
+    1  there is no token (demo: a count is not as claimed)
     2  the command line is wrong, or names a file that cannot be read
-    3  no answer from the URL asked, or half of one
+    3  the URL gave no answer, or an incomplete one
    22  --fail was given, and the status of the answer is 400 or above
    23  the output cannot be written
+   70  a fault of this program
   130  interrupted
   141  the reader of the output went away
 """
@@ -69,8 +73,8 @@ examples, with the token endpoint and the client id in the environment:
 DEMO = """\
 Starts an authorization server on loopback, in this process, and shows the life
 of a token: fetched, reused, expired, renewed ahead, revoked, shared by a
-thousand tasks and by two processes. What is counted, the server counted; the
-exit status is 1 where that is not what is claimed.
+thousand tasks and by two processes. The server does the counting; the exit
+status is 1 if a count is not as claimed.
 """
 
 
@@ -78,14 +82,16 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where to read on; exit with 2."""
+        """Print the message and where to read on; exit with 2."""
         self.exit(2, f"aioalf: {one_line(message)} (more: {self.prog} --help)\n")
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        # argparse's own ignores, in some versions, that nothing can be written, and flushes nothing.
-        file = file or sys.stderr
-        if message and file is not None:  # print() would take stdout for None
-            print(message, end="", file=file, flush=True)
+        # argparse ignores, in some versions, that nothing can be written, and does not flush.
+        if message and file is not None and file is sys.stdout:
+            with writing():
+                print(message, end="", file=file, flush=True)
+        elif message:
+            print_error(message.removesuffix("\n"))
 
 
 def read_arguments(
@@ -94,24 +100,24 @@ def read_arguments(
     """Read the command line.
 
     :param arguments: the arguments, without the program's name.
-    :param environment: what to look the defaults up in; by default the process's environment.
-    :return: ``command`` and what belongs to it, checked as far as that opens nothing.
+    :param environment: the variables for the defaults; by default those of the process.
+    :return: ``command`` and its options, checked as far as possible without opening anything.
     :raises SystemExit: help was asked for (0) or something is wrong (2); that has been printed.
     """
-    whole, commands = _parsers(os.environ if environment is None else environment)
-    # argparse would repeat what it does not know, and this is where a secret may stand.
-    if any(re.match("--?(client[-_]?)?(secret|password)(=|$)", each) for each in arguments):
-        whole.error(command_types.NO_SECRET_HERE)
-    args, unknown = whole.parse_known_args(arguments)
-    command = commands.get(args.command, whole)
+    parser, commands = _parsers(os.environ if environment is None else environment)
+    # argparse would repeat an argument that it does not know, and it may be a secret.
+    if any(re.match("--?(client[-_]?)?(secret|password)(=|$)", word) for word in arguments):
+        parser.error(argument_types.NO_SECRET_HERE)
+    args, unknown = parser.parse_known_args(arguments)
+    command = commands.get(args.command, parser)
     if unknown:
-        named = (re.match("--[a-z][a-z_-]*|-[a-zA-Z]", each) for each in unknown)
-        names = [match[0] for match in named if match]
+        matches = (re.match("--[a-z][a-z_-]*|-[a-zA-Z]", word) for word in unknown)
+        names = [match[0] for match in matches if match]
         if names and args.command and unknown[0] in arguments[: arguments.index(args.command)]:
             command.error(f"{names[0]} stands before {args.command}: its options go after it")
         command.error(f"unknown option: {' '.join(names)}" if names else "too many arguments")
     if args.command is None:
-        whole.error("say what to do: demo, request or token")
+        parser.error("no command: demo, request or token is needed")
     if args.command == "demo":
         return args
     for name in ("token_endpoint", "client_id"):
@@ -130,28 +136,23 @@ def read_arguments(
 def _parsers(environment: Mapping[str, str]) -> tuple[Parser, dict[str, Parser]]:
     from .. import __version__
 
-    raw = argparse.RawDescriptionHelpFormatter
-    whole = Parser(
-        "python -m aioalf",
-        description=DESCRIPTION,
-        epilog=MAIN_EXAMPLES + NOTES,
-        formatter_class=raw,
-        allow_abbrev=False,
+    layout: dict[str, Any] = {
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+        "allow_abbrev": False,
+    }
+    parser = Parser(
+        "python -m aioalf", description=DESCRIPTION, epilog=MAIN_EXAMPLES + NOTES, **layout
     )
-    whole.add_argument("--version", action="version", version=f"aioalf {__version__}")
-    commands = whole.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-
+    parser.add_argument("--version", action="version", version=f"aioalf {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     demo = commands.add_parser(
         "demo",
-        help="show the life of a token, against a server of its own",
+        help="show the life of a token, against a server on loopback",
         description=DEMO,
-        formatter_class=raw,
-        allow_abbrev=False,
+        **layout,
     )
-
     shared = Parser(add_help=False)
-    _add_shared(shared.add_argument_group("whose token"), environment)
-
+    _add_shared(shared.add_argument_group("the token"), environment)
     request = commands.add_parser(
         "request",
         parents=[shared],
@@ -160,53 +161,55 @@ def _parsers(environment: Mapping[str, str]) -> tuple[Parser, dict[str, Parser]]
         "After a 401 it is sent once more, with a new token. Redirects are followed;\n"
         "another origin does not get the token.",
         epilog=REQUEST_EXAMPLES + NOTES,
-        formatter_class=raw,
-        allow_abbrev=False,
+        **layout,
     )
     _add_request(request)
-
     token = commands.add_parser(
         "token",
         parents=[shared],
         help="print an access token",
-        description="Print an access token and nothing else; whoever reads it may use it.",
+        description="Print an access token and nothing else; anyone who reads it can use it.",
         epilog=TOKEN_EXAMPLES + NOTES,
-        formatter_class=raw,
-        allow_abbrev=False,
+        **layout,
     )
     token.add_argument(
         "--json",
         action="store_true",
         help="print access_token, token_type, expires_at (seconds since 1970, or null), scope",
     )
-    return whole, {"demo": demo, "request": request, "token": token}
+    return parser, {"demo": demo, "request": request, "token": token}
+
+
+def _variable(environment: Mapping[str, str], name: str) -> str | None:
+    # A file that was read into a variable leaves its line end there.
+    return environment.get(name, "").rstrip("\r\n") or None
 
 
 def _add_shared(group: argparse._ArgumentGroup, environment: Mapping[str, str]) -> None:
     group.add_argument(
         "--token-endpoint",
         metavar="URL",
-        type=command_types.http_url,
-        default=environment.get("AIOALF_TOKEN_ENDPOINT") or None,
-        help="where tokens are given out [AIOALF_TOKEN_ENDPOINT]",
+        type=argument_types.http_url,
+        default=_variable(environment, "AIOALF_TOKEN_ENDPOINT"),
+        help="where the server gives out tokens [AIOALF_TOKEN_ENDPOINT]",
     )
     group.add_argument(
         "--client-id",
         metavar="ID",
-        default=environment.get("AIOALF_CLIENT_ID") or None,
+        default=_variable(environment, "AIOALF_CLIENT_ID"),
         help="the client identifier [AIOALF_CLIENT_ID]",
     )
     group.add_argument(
         "--secret-file",
         metavar="FILE",
-        type=command_types.file,
+        type=argument_types.file,
         help="read the client secret from FILE (-: stdin)",
     )
     group.add_argument(
         "--client-auth",
         choices=("basic", "basic-raw", "post", "none"),
         default="basic",
-        help="how id and secret are sent: basic (the default), basic-raw (Basic, nothing encoded),"
+        help="how id and secret are sent: basic (the default), basic-raw (Basic without encoding),"
         " post (in the form), none (a public client)",
     )
     group.add_argument(
@@ -217,20 +220,26 @@ def _add_shared(group: argparse._ArgumentGroup, environment: Mapping[str, str]) 
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        type=command_types.parameter,
+        type=argument_types.parameter,
         help="a further parameter of the token request, such as audience=...; repeatable",
     )
     group.add_argument(
         "--storage",
         metavar="FILE",
-        type=command_types.file,
-        help="keep the token in FILE, for the next time (the file extra is needed)",
+        type=argument_types.file,
+        help="keep the token in FILE for the next time (needs the file extra)",
     )
     group.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=command_types.seconds,
-        help="the time a request may take in all, to the token endpoint or the URL",
+        type=argument_types.seconds,
+        help="the time limit of a request as a whole, to the token endpoint or to URL",
+    )
+    group.add_argument(
+        "--proxy",
+        metavar="URL",
+        type=argument_types.proxy,
+        help="the proxy for all requests but those to hosts in NO_PROXY [HTTP_PROXY, HTTPS_PROXY]",
     )
     group.add_argument(
         "-v", "--verbose", action="store_true", help="log to stderr; tokens appear as fingerprints"
@@ -239,20 +248,20 @@ def _add_shared(group: argparse._ArgumentGroup, environment: Mapping[str, str]) 
 
 def _add_request(request: argparse.ArgumentParser) -> None:
     request.add_argument(
-        "method", metavar="METHOD", type=command_types.method, help="GET, POST, ..."
+        "method", metavar="METHOD", type=argument_types.method, help="GET, POST, ..."
     )
-    request.add_argument("url", metavar="URL", type=command_types.http_url, help="what to ask")
-    sent = request.add_argument_group("what is sent")
-    sent.add_argument(
+    request.add_argument("url", metavar="URL", type=argument_types.http_url, help="the URL")
+    message = request.add_argument_group("the request")
+    message.add_argument(
         "-H",
         "--header",
         metavar="'NAME: VALUE'",
         action="append",
         default=[],
-        type=command_types.header,
+        type=argument_types.header,
         help="a header; repeatable",
     )
-    body = sent.add_mutually_exclusive_group()
+    body = message.add_mutually_exclusive_group()
     body.add_argument(
         "--data",
         metavar="TEXT",
@@ -260,12 +269,12 @@ def _add_request(request: argparse.ArgumentParser) -> None:
         " says otherwise",
     )
     body.add_argument("--json", metavar="TEXT", help="the same for JSON, as application/json")
-    answer = request.add_argument_group("what is shown")
+    answer = request.add_argument_group("the output")
     answer.add_argument(
         "-f",
         "--fail",
         action="store_true",
-        help="exit with 22 and without the body where the status is 400 or above",
+        help="exit with 22, and without the body, if the status is 400 or above",
     )
     answer.add_argument(
         "-i", "--include", action="store_true", help="put status and headers before the body"
@@ -274,6 +283,6 @@ def _add_request(request: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        type=command_types.file,
+        type=argument_types.file,
         help="write to FILE, not to stdout",
     )

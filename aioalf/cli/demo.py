@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import shutil
 import sys
 import tempfile
@@ -18,115 +17,30 @@ import aiohttp
 
 from .. import __version__
 from ..client import Client
-from ..clock import Clock
 from ..errors import TokenStorageError
 from ..redaction import fingerprint
 from ..storage.file import FileTokenStorage
 from ..testing import AuthorizationServer
 from .demo_screen import Screen
-from .io import one_line
+from .demo_stage import HOUR, TOKEN_LATENCY, Counts, Stage
+from .errors import one_line
 
 __all__ = ("run",)
 
-HOUR = 3600.0  # seconds; how long a token lives here
-TOKEN_LATENCY = 0.1  # seconds that the token endpoint takes
-CONNECTIONS = 50  # at most, of one client: both ends are in this process, and files may be scarce
-PATIENCE = 20.0  # seconds for one scene; the longest takes about one
+SCENE_TIMEOUT = 20.0  # seconds; the longest scene takes about one
 
 
 class LeftOutError(Exception):
-    """A scene cannot be played here; the message says what it needs."""
+    """A scene cannot be played here; the message says what is missing."""
 
 
 class NotAsClaimedError(Exception):
-    """A scene went otherwise than it should, whatever was counted; the message says how."""
-
-
-class Stage:
-    """What the scenes play on: a server, the clock of both sides, and a client that goes through.
-
-    :param client_class: the class of the clients.
-    """
-
-    client: Client
-
-    def __init__(self, client_class: type[Client]) -> None:
-        self._client_class = client_class
-        self._moved = 0.0
-        self.clock = Clock(
-            monotonic=lambda: time.monotonic() + self._moved,
-            time=lambda: time.time() + self._moved,
-        )
-        self.server = AuthorizationServer(
-            "demo",
-            secrets.token_hex(16),
-            token_lifetime=HOUR,
-            latency=TOKEN_LATENCY,
-            time=self.clock.time,
-        )
-
-    def new_client(self) -> Client:
-        """Make a client that holds no token yet."""
-        return self._client_class(
-            self.server.client_id,
-            self.server.client_secret,
-            self.server.token_endpoint,
-            raise_token_errors=True,
-            clock=self.clock,
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
-        )
-
-    def pass_time(self, seconds: float) -> None:
-        """Move the clock on, so that nobody has to wait."""
-        self._moved += seconds
-
-    async def send(self, count: int, client: Client | None = None) -> None:
-        """Send so many requests at once, each from a task of its own."""
-
-        async def send_one() -> None:
-            async with (client or self.client).get(self.server.resource) as response:
-                await response.read()
-
-        await asyncio.gather(*(send_one() for _ in range(count)))
-
-    def token_in_use(self) -> str:
-        """The token that the last request carried, as the server received it."""
-        for received in reversed(self.server.log):
-            if received.kind == "resource":
-                return received.headers["Authorization"].partition(" ")[2]
-        return ""
-
-    def counts(self) -> Counts:
-        """What the server has counted so far."""
-        rejected = self.server.rejections
-        return Counts(
-            self.server.token_requests, self.server.resource_requests - rejected, rejected
-        )
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Token requests, answers 200 and answers 401 of a server."""
-
-    token_requests: int
-    answered: int
-    rejected: int
-
-    def since(self, earlier: Counts) -> Counts:
-        """What has come since then."""
-        return Counts(
-            self.token_requests - earlier.token_requests,
-            self.answered - earlier.answered,
-            self.rejected - earlier.rejected,
-        )
-
-    def __str__(self) -> str:
-        return f"{self.token_requests:4,}{self.answered:7,}{self.rejected:7,}"
+    """A scene failed, even if the counts are right; the message says how."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Something that happens, and what it is claimed to cost."""
+    """One event in the life of a token, and its claimed cost."""
 
     name: str
     text: str
@@ -135,17 +49,17 @@ class Scene:
 
 
 async def fetched(stage: Stage) -> None:
-    """The first request asks for a token."""
+    """Ask for a token with the first request."""
     await stage.send(1)
 
 
 async def reused(stage: Stage) -> None:
-    """Further requests carry it."""
+    """Send further requests with it."""
     await stage.send(100)
 
 
 async def renewed_ahead(stage: Stage) -> None:
-    """Near its end the token is replaced while it is still served."""
+    """Replace the token near its end, while it is still in use."""
     old = stage.token_in_use()
     stage.pass_time(HOUR - 60)
     await stage.send(1)
@@ -157,25 +71,25 @@ async def renewed_ahead(stage: Stage) -> None:
 
 
 async def expired(stage: Stage) -> None:
-    """After a silence the token has expired."""
+    """Let the token expire, then send a request."""
     stage.pass_time(HOUR)
     await stage.send(1)
 
 
 async def revoked(stage: Stage) -> None:
-    """A request is answered 401 and sent again with a new token."""
+    """Answer a request with 401; it is sent again with a new token."""
     stage.server.revoke_all()
     await stage.send(1)
 
 
 async def cold_start(stage: Stage) -> None:
-    """A thousand tasks start with no token."""
+    """Start a thousand tasks without a token."""
     async with stage.new_client() as client:
         await stage.send(1000, client)
 
 
 async def mass_revocation(stage: Stage) -> None:
-    """The token of a thousand requests is revoked, on a server that has one valid token at a time."""
+    """Revoke the token of a thousand requests, on a server that has one valid token at a time."""
     stage.server.single_valid = True
     stage.server.revoke_all()
     await stage.send(1000)
@@ -183,7 +97,7 @@ async def mass_revocation(stage: Stage) -> None:
 
 
 async def caller_leaves(stage: Stage) -> None:
-    """The only one who waits for a token is cancelled; the token comes all the same."""
+    """Cancel the only caller that waits for a token; the next one gets that token."""
     asked = stage.server.token_requests
     async with stage.new_client() as client:
         caller = asyncio.create_task(stage.send(1, client))
@@ -195,7 +109,7 @@ async def caller_leaves(stage: Stage) -> None:
 
 
 async def kept_in_file(stage: Stage) -> None:
-    """Two processes, one after the other, share a token through a file."""
+    """Share a token between two processes, one after the other, through a file."""
     directory = await asyncio.to_thread(tempfile.mkdtemp)
     try:
         file = os.path.join(directory, "tokens.json")
@@ -212,7 +126,7 @@ async def kept_in_file(stage: Stage) -> None:
 async def _request_in_a_process(server: AuthorizationServer, file: str) -> None:
     arguments = ["request", "GET", server.resource, "--fail", "--storage", file]
     arguments += ["--token-endpoint", server.token_endpoint, "--client-id", server.client_id]
-    # This very package, wherever it was imported from.
+    # The child imports the same package, and asks this machine without a proxy.
     path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "aioalf", *arguments),
@@ -220,27 +134,29 @@ async def _request_in_a_process(server: AuthorizationServer, file: str) -> None:
             **os.environ,
             "AIOALF_CLIENT_SECRET": server.client_secret,
             "PYTHONPATH": os.pathsep.join(filter(None, path)),
+            "NO_PROXY": "*",
+            "no_proxy": "*",
         },
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        _, said = await process.communicate()
+        _, stderr = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode:
         raise NotAsClaimedError(
-            f"exit status {process.returncode}: {said.decode(errors='replace')}"
+            f"exit status {process.returncode}: {stderr.decode(errors='replace')}"
         )
 
 
 SCENES = (
     Scene("fetched", "the first request asks for a token", fetched, Counts(1, 1, 0)),
     Scene("reused", "100 requests share it", reused, Counts(0, 100, 0)),
-    Scene("renewed ahead", "near its end, and nobody waits", renewed_ahead, Counts(1, 100, 0)),
+    Scene("renewed ahead", "near its end, and no task waits", renewed_ahead, Counts(1, 100, 0)),
     Scene("expired", "an hour of silence, then a request", expired, Counts(1, 1, 0)),
     Scene("revoked", "401, a new token, sent once more", revoked, Counts(1, 1, 1)),
     Scene("cold start", "1,000 tasks and no token", cold_start, Counts(1, 1000, 0)),
@@ -251,10 +167,10 @@ SCENES = (
 
 
 async def run(out: TextIO, client_class: type[Client] = Client) -> int:
-    """Play all scenes, and print what the server counted.
+    """Play all scenes, and print the counts of the server.
 
     :param out: where to print; coloured on a terminal, unless NO_COLOR is set.
-    :param client_class: what to try.
+    :param client_class: the class of the clients.
     :return: 0 if everything was as claimed, else 1.
     """
     screen = Screen(out)
@@ -287,24 +203,24 @@ async def run(out: TextIO, client_class: type[Client] = Client) -> int:
     )
     if held < played:
         return 1
-    screen.line("With an API of yours: python -m aioalf request --help")
+    screen.line("With your API: python -m aioalf request --help")
     return 0
 
 
 async def _play(scene: Scene, stage: Stage, screen: Screen) -> bool:
-    """Play a scene and print its row; whether it was as claimed."""
+    """Play a scene and print its row; return whether it was as claimed."""
     before = stage.counts()
     wrong = ""
     try:
-        await asyncio.wait_for(scene.play(stage), PATIENCE)
+        await asyncio.wait_for(scene.play(stage), SCENE_TIMEOUT)
     except asyncio.TimeoutError:
-        wrong = f"not over after {PATIENCE:g} s"
+        wrong = f"not over after {SCENE_TIMEOUT:g} s"
     except (NotAsClaimedError, aiohttp.ClientError, OSError) as error:
         wrong = one_line(str(error) or type(error).__name__)
     counted = stage.counts().since(before)
     if not wrong and counted != scene.claimed:
         wrong = f"{'claimed':49}{scene.claimed}"
-    # A fingerprint, never the token; it is as good for seeing that a token was replaced.
+    # A fingerprint shows as well that a token was replaced.
     figures = f"{counted}  {fingerprint(stage.token_in_use())}"
     screen.end("broken" if wrong else "held", scene.name, scene.text, figures)
     if wrong:

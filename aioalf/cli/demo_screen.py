@@ -1,4 +1,4 @@
-"""The table that the demo prints: a row for each scene, coloured and alive on a terminal."""
+"""The table of the demo: a row for each scene, in colour and with progress on a terminal."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import os
 import shutil
 from typing import TextIO
 
+from .io import writing
+
 __all__ = ("Screen",)
 
 _BOLD, _DIM, _RED, _GREEN = "1", "2", "31", "32"
 
 
 class Screen:
-    """Prints lines and rows; a row shows that something is going on until its outcome is known.
+    """Prints lines and rows; a row is marked as running until its outcome is known.
 
-    :param out: where to print. Plain text unless it is a terminal; no colours where NO_COLOR is set.
+    :param out: where to print; plain text unless it is a terminal, no colours if NO_COLOR is set.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -29,7 +31,7 @@ class Screen:
         self._marks = dict(zip(("begun", "held", "broken", "left out"), marks, strict=True))
 
     def title(self, text: str) -> None:
-        """Print a line that stands out."""
+        """Print a line in bold."""
         self._print(self._styled(text, _BOLD))
 
     def line(self, text: str = "") -> None:
@@ -37,23 +39,18 @@ class Screen:
         self._print(text)
 
     def aside(self, text: str) -> None:
-        """Print a line that stands back."""
+        """Print a line in a weaker colour."""
         self._print(self._styled(text, _DIM))
 
     def verdict(self, good: bool, text: str) -> None:
-        """Print a line that says how it went."""
+        """Print a line in green if all is well, else in red."""
         self._print(self._styled(text, _GREEN if good else _RED))
 
     def begin(self, name: str, text: str) -> None:
         """Show a row without its figures, on a terminal; `end` writes over it."""
-        # What takes two lines cannot be written over.
+        # A row that takes two lines cannot be written over.
         if self._live and len(f"  {name:15}{text}") < shutil.get_terminal_size().columns:
-            print(
-                self._styled(self._row("begun", name, text), _DIM),
-                end="",
-                flush=True,
-                file=self._out,
-            )
+            self._print(self._styled(self._row("begun", name, text), _DIM), end="")
 
     def end(self, outcome: str, name: str, text: str, figures: str = "") -> None:
         """Print a row.
@@ -61,7 +58,7 @@ class Screen:
         :param outcome: "held", "broken" or "left out".
         """
         if self._live:
-            print("\r\x1b[K", end="", file=self._out)
+            self._print("\r\x1b[K", end="")
         self._print(self._row(outcome, name, text, figures))
 
     def _row(self, outcome: str, name: str, text: str, figures: str = "") -> str:
@@ -72,6 +69,7 @@ class Screen:
     def _styled(self, text: str, style: str) -> str:
         return f"\x1b[{style}m{text}\x1b[0m" if self._coloured else text
 
-    def _print(self, text: str) -> None:
-        # Flushed, so that whoever pipes this sees each row when it is there.
-        print(text, file=self._out, flush=True)
+    def _print(self, text: str, end: str = "\n") -> None:
+        # Flushed, so that the reader of a pipe sees each row at once.
+        with writing():
+            print(text, end=end, file=self._out, flush=True)

@@ -1,93 +1,86 @@
-"""What the commands read and write besides HTTP: the body, the secret, the output; how they fail."""
+"""What the commands read and write besides HTTP: the body, the client secret, the output."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import getpass
+import io
 import json
 import os
-import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from ..redaction import redact
+from ..errors import TokenError
+from .errors import CommandError, ExitStatus
 
 __all__ = (
-    "CommandError",
-    "ExitStatus",
+    "ClientSecret",
     "Output",
     "ask_secret",
     "check_output",
-    "one_line",
     "open_stdout",
+    "print_error",
     "read_body",
     "read_secret",
+    "writing",
 )
 
-
-class ExitStatus:
-    """Exit statuses: curl's where curl has one, the shell's for what a signal would have ended."""
-
-    NO_TOKEN = 1
-    USAGE = 2
-    NO_ANSWER = 3
-    HTTP_ERROR = 22
-    NO_OUTPUT = 23
-    INTERRUPTED = 130
-    BROKEN_PIPE = 141
-
-
-class CommandError(Exception):
-    """What ends the program: an exit status, and the line that says why (empty: nothing to say)."""
-
-    def __init__(self, status: int, line: str = "") -> None:
-        super().__init__(line)
-        self.status = status
-        self.line = line
+SECRET_LIMIT = 64 * 2**10  # bytes
+BODY_LIMIT = 2**30  # bytes; the body is kept in memory, for a second sending after a 401
+_CHUNK = 2**16  # bytes
 
 
 class Output:
-    """Where an answer goes: stdout, or a file.
+    """Writes an answer to stdout, or to a file.
 
-    :param name: the file, made anew; None and ``-``: stdout.
-    :raises Failure: the file cannot be made.
+    :param name: the file, created or overwritten; None and ``-``: stdout.
+    :raises CommandError: the file cannot be opened.
     """
 
     def __init__(self, name: str | None) -> None:
         self._name = name or "stdout"
         self._own: BinaryIO | None = None
         if name and name != "-":
-            try:
+            with writing(name):
                 self._own = open(name, "wb")  # noqa: SIM115 - closed by `close`
-            except OSError as error:
-                raise self._failure(error) from error
         self._file = self._own or open_stdout().buffer
 
     def write(self, data: bytes) -> None:
-        """Write, and flush: whoever reads a stream wants each event when it comes.
+        """Write, and flush: the reader of a stream wants each event when it comes.
 
-        :raises Failure: the disk is full, or the reader went away.
+        :raises CommandError: the disk is full, or the reader went away.
         """
-        try:
+        with writing(self._name):
             self._file.write(data)
             self._file.flush()
-        except OSError as error:
-            raise self._failure(error) from error
 
     def close(self) -> None:
         """Close the file; stdout stays open."""
         if self._own is not None:
-            try:
-                self._own.close()  # it writes what a full disk has left in the buffer
-            except OSError as error:
-                raise self._failure(error) from error
+            with writing(self._name):
+                self._own.close()  # writes what a full disk has left in the buffer
 
-    def _failure(self, error: OSError) -> CommandError:
-        if isinstance(error, BrokenPipeError):
-            return CommandError(ExitStatus.BROKEN_PIPE)
-        return _cannot_write(self._name, error.strerror)
+
+@contextlib.contextmanager
+def writing(name: str = "stdout") -> Iterator[None]:
+    """Turn a failure to write into a `CommandError` that names the file."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise CommandError(ExitStatus.BROKEN_PIPE) from error
+    except OSError as error:
+        raise _cannot_write(name, error.strerror) from error
+
+
+def print_error(text: str) -> None:
+    """Print to stderr as far as possible: if it cannot be written, the exit status has to do."""
+    if sys.stderr is not None:  # print() would take stdout for None
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
 
 
 def _cannot_write(name: str, reason: str | None) -> CommandError:
@@ -97,7 +90,7 @@ def _cannot_write(name: str, reason: str | None) -> CommandError:
 def open_stdout() -> TextIO:
     """Return stdout.
 
-    :raises Failure: the process was started with it closed; Python has None for it then.
+    :raises CommandError: the process was started with it closed; Python has None for it then.
     """
     if sys.stdout is None:
         raise _cannot_write("stdout", "it is closed")
@@ -105,9 +98,9 @@ def open_stdout() -> TextIO:
 
 
 def check_output(name: str | None) -> None:
-    """Find out whether a file can be made, before a request is sent that cannot be taken back.
+    """Check that a file can be created, before a request is sent that cannot be taken back.
 
-    :raises Failure: it cannot, as far as can be told without making it.
+    :raises CommandError: it cannot, as far as can be told without creating it.
     """
     if name is None or name == "-":
         return
@@ -123,49 +116,65 @@ def check_output(name: str | None) -> None:
         raise _cannot_write(name, os.strerror(reason))
 
 
-def one_line(text: str) -> str:
-    """Make one short printable line of a text that may come from a server: no secret, no token."""
-    # A query may hold a key of the caller's or a code of the server's.
-    text = re.sub(r"\?[^\s'\")]+", "?...", redact(" ".join(text.split())))
-    text = "".join(char if char.isprintable() else "?" for char in text)
-    return text if len(text) <= 400 else text[:400] + "..."
-
-
 def read_body(args: argparse.Namespace) -> bytes | None:
-    """Read the body of the request, whole, so that it can be sent again after a 401.
+    """Read the body of the request into memory, so that it can be sent again after a 401.
 
-    :raises Failure: the file cannot be read, or what should be JSON is none.
+    :raises CommandError: the file cannot be read, is too large, or should be JSON and is not.
     """
     text: str | None = args.data if args.json is None else args.json
     if text is None:
         return None
     body = text.encode(errors="surrogateescape")
     if text.startswith("@") or text == "-":
-        body = _read(text.removeprefix("@"), "the body")
+        body = _read(text.removeprefix("@"), "the body", BODY_LIMIT)
     if args.json is not None:
         try:
-            json.loads(body)
-        except ValueError as error:
-            line = "--json: the body is no JSON; to send it all the same, use --data"
+            # Numbers stay text: Python refuses to convert long ones.
+            json.loads(body, parse_int=str, parse_float=str)
+        except (ValueError, RecursionError) as error:
+            fault = "is not JSON" if isinstance(error, ValueError) else "is nested too deeply"
+            line = f"--json: the body {fault}; to send it anyway, use --data"
             raise CommandError(ExitStatus.USAGE, line) from error
     return body
+
+
+class ClientSecret:
+    """The client secret, missed only if a token request needs it: a stored token may do.
+
+    :param value: the secret, or None if there is none yet.
+    """
+
+    def __init__(self, value: str | None) -> None:
+        self.value = value
+        #: Whether a token request has asked for it in vain.
+        self.missed = False
+
+    def __call__(self) -> str:
+        if self.value is None:
+            self.missed = True
+            raise TokenError("No client secret")
+        return self.value
 
 
 def read_secret(args: argparse.Namespace) -> str | None:
     """Read the client secret from the file that was named, or from the environment.
 
-    :return: the secret; None where there is neither.
-    :raises Failure: the file cannot be read, or holds something else.
+    :return: the secret; None if there is neither.
+    :raises CommandError: the file cannot be read, or one of them holds something else.
     """
     if args.secret_file is None:
-        return os.environ.get("AIOALF_CLIENT_SECRET") or None
-    try:
-        # The line end is the editor's; and no secret ends in one.
-        secret = _read(args.secret_file, "the secret").decode().rstrip("\r\n")
-    except UnicodeDecodeError:
-        secret = ""
-    if not secret or len(secret.splitlines()) > 1:
-        line = "--secret-file: one line of text is needed, the client secret"
+        source = "AIOALF_CLIENT_SECRET"
+        secret = os.environ.get(source, "")
+        if not secret:  # an empty variable counts as a missing one
+            return None
+    else:
+        source, secret = "--secret-file", ""
+        with contextlib.suppress(UnicodeDecodeError):
+            secret = _read(args.secret_file, "the secret", SECRET_LIMIT).decode()
+    # The line end is an editor's, and no secret ends in one.
+    secret = secret.rstrip("\r\n")
+    if len(secret.splitlines()) != 1:
+        line = f"{source} needs one line of text, the client secret"
         raise CommandError(ExitStatus.USAGE, line)
     return secret
 
@@ -173,7 +182,7 @@ def read_secret(args: argparse.Namespace) -> str | None:
 def ask_secret(args: argparse.Namespace) -> str:
     """Ask the person at the terminal for the client secret, without showing it.
 
-    :raises Failure: there is no terminal, or no secret was typed.
+    :raises CommandError: there is no terminal, or no secret was typed.
     """
     if all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
         try:
@@ -188,11 +197,20 @@ def ask_secret(args: argparse.Namespace) -> str:
     )
 
 
-def _read(name: str, what: str) -> bytes:
+def _read(name: str, what: str, limit: int) -> bytes:
+    """Read a file or stdin (``-``) into memory, in chunks: it may be a device that never ends."""
     if name == "-" and sys.stdin is None:  # the process was started with it closed
         raise CommandError(ExitStatus.USAGE, f"cannot read {what} from stdin: it is closed")
+    content = io.BytesIO()
     try:
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        line = f"cannot read {what} from {name}: {error.strerror}"
+        with open(sys.stdin.fileno() if name == "-" else name, "rb", closefd=name != "-") as file:
+            while content.tell() <= limit and (chunk := file.read(_CHUNK)):
+                content.write(chunk)
+    except (OSError, MemoryError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it does not fit into the memory"
+        line = f"cannot read {what} from {name}: {reason}"
         raise CommandError(ExitStatus.USAGE, line) from error
+    if content.tell() > limit:
+        line = f"cannot read {what} from {name}: it holds more than {limit:,} bytes"
+        raise CommandError(ExitStatus.USAGE, line)
+    return content.getvalue()

@@ -13,13 +13,12 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
 
-from ..client import Client
-from ..errors import TokenError, TokenHTTPError
+from ..errors import TokenError
 from ..manager import TokenManager
 from ..protocol.client_auth import (
     ClientAuth,
@@ -28,21 +27,23 @@ from ..protocol.client_auth import (
     ClientSecretPost,
     NoClientAuth,
 )
-from ..redaction import safe_url
 from ..renewal.cache import NO_TOKEN
 from ..storage.base import TokenStorage
 from .arguments import read_arguments
+from .errors import CONNECT_TIMEOUT, CommandError, ExitStatus, command_error, one_line
 from .io import (
-    CommandError,
-    ExitStatus,
+    ClientSecret,
     Output,
     ask_secret,
     check_output,
-    one_line,
     open_stdout,
+    print_error,
     read_body,
     read_secret,
+    writing,
 )
+from .proxy import Proxies
+from .request import send_request
 
 __all__ = ("main",)
 
@@ -51,12 +52,6 @@ CLIENT_AUTH: dict[str, Callable[[], ClientAuth]] = {
     "basic-raw": ClientSecretBasicRaw,
     "post": ClientSecretPost,
     "none": NoClientAuth,
-}
-REMEDIES = {
-    "invalid_client": "check the client id and the secret; some servers want --client-auth post",
-    "invalid_scope": "check --scope",
-    "unauthorized_client": "the server does not let this client use client_credentials",
-    "unsupported_grant_type": "the server does not offer client_credentials",
 }
 
 
@@ -67,59 +62,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :return: the exit status.
     :raises SystemExit: help was asked for or the arguments are wrong; that has been printed.
     """
+    args = None
     try:
         args = read_arguments(sys.argv[1:] if arguments is None else arguments)
         status = _demo() if args.command == "demo" else _run(args)
         if sys.stdout is not None:
-            sys.stdout.flush()
+            with writing():
+                sys.stdout.flush()
         return status
-    except CommandError as caught:
-        failure = caught
-    except TokenError as error:
-        failure = CommandError(
-            ExitStatus.NO_TOKEN, f"no token: {_reason(error, args.token_endpoint)}"
-        )
-    except BrokenPipeError:
-        failure = CommandError(ExitStatus.BROKEN_PIPE)
-    except OSError as error:
-        failure = CommandError(ExitStatus.NO_OUTPUT, f"cannot write stdout: {error.strerror}")
-    except ValueError as error:  # the library refuses an argument that looked right so far
-        failure = CommandError(ExitStatus.USAGE, str(error))
-    except KeyboardInterrupt:
-        failure = CommandError(ExitStatus.INTERRUPTED)
-        if sys.stderr is not None and sys.stderr.isatty():
-            print(file=sys.stderr)  # the shell's prompt does not go behind what was begun
-    if failure.line and sys.stderr is not None:  # print() would take stdout for None
-        print(f"aioalf: {one_line(failure.line)}", file=sys.stderr)
+    except (Exception, KeyboardInterrupt) as error:
+        failure = command_error(error, args)
+    if failure.line:
+        print_error(f"aioalf: {one_line(failure.line)}")
+    elif failure.status == ExitStatus.INTERRUPTED and sys.stderr and sys.stderr.isatty():
+        print_error("")  # so that the shell's prompt begins a line
     if failure.status in (ExitStatus.BROKEN_PIPE, ExitStatus.NO_OUTPUT) and sys.stdout is not None:
-        # Python would try, and complain, once more at its exit for what is left in the buffer.
+        # At its exit Python would try to write the rest of the buffer, and complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return failure.status
 
 
-class _Secret:
-    """The client secret, missed only when a token request needs it: a stored token may do."""
-
-    def __init__(self, value: str | None) -> None:
-        self.value = value
-        self.missed = False
-
-    def __call__(self) -> str:
-        if self.value is None:
-            self.missed = True
-            raise TokenError("No client secret")
-        return self.value
-
-
 class _OneLine(logging.Formatter):
-    """A log record in the manner of the errors: one line, no traceback."""
+    """Formats a log record like an error: one line without a traceback, which may quote a token."""
 
     def format(self, record: logging.LogRecord) -> str:
         return f"aioalf: {record.levelname.lower()}: {one_line(record.getMessage())}"
 
 
 def _is_duplicate(record: logging.LogRecord) -> bool:
-    """Whether it is the failed token request, which ends the program with a line of its own."""
+    """Return whether it is the failed token request, which ends the program with its own line."""
     return record.msg is NO_TOKEN
 
 
@@ -128,62 +99,80 @@ def _log(level: int) -> None:
     handler.setFormatter(_OneLine())
     if level > logging.DEBUG:
         handler.addFilter(lambda record: not _is_duplicate(record))
-    logger = logging.getLogger("aioalf")
-    logger.addHandler(handler)
-    logger.setLevel(level)
+    # On the root: asyncio and aiohttp log as well, and asyncio quotes exceptions with their requests.
+    logging.getLogger().addHandler(handler)
+    logging.getLogger().setLevel(max(level, logging.WARNING))
+    logging.getLogger("aioalf").setLevel(level)
+    logging.raiseExceptions = False  # no traceback on stderr for a line that cannot be written
 
 
 def _demo() -> int:
     from . import demo
 
-    _log(logging.ERROR)  # it provokes on purpose what there would be a warning of
+    _log(logging.ERROR)  # the demo provokes warnings on purpose
     return asyncio.run(demo.run(open_stdout()))
 
 
 def _run(args: argparse.Namespace) -> int:
     _log(logging.DEBUG if args.verbose else logging.WARNING)
-    secret = _Secret(None if args.client_auth == "none" else read_secret(args))
+    secret = ClientSecret(None if args.client_auth == "none" else read_secret(args))
     body = None
     if args.command == "request":
         body = read_body(args)
         check_output(args.output)
-    storage: TokenStorage | None = None
-    if args.storage is not None:
-        from ..storage.file import FileTokenStorage
-
-        storage = FileTokenStorage(os.path.expanduser(args.storage))
+    proxies = Proxies(args.proxy)
+    storage = _storage(args.storage)
 
     async def work() -> int:
-        async with _manager(args, secret, storage) as manager:
+        async with _manager(args, secret, proxies, storage) as manager:
             if args.command == "token":
-                return await _token(args, manager)
-            return await _request(args, manager, body, secret)
+                return await _print_token(args, manager)
+            return await send_request(args, manager, body, proxies)
 
     try:
         return asyncio.run(work())
     except TokenError:
         if not secret.missed:
             raise
-    # Asked for out here, because a thread that reads the keyboard would outlive Ctrl-C. Nothing is done
-    # twice by starting over: the URL has been asked nothing yet, or has answered 401.
+    # Asked for outside the loop, because a thread that reads the keyboard would outlive Ctrl-C. Starting
+    # over does nothing twice: the URL has been asked nothing yet, or has answered 401.
     secret.value = ask_secret(args)
     secret.missed = False
     return asyncio.run(work())
 
 
+def _storage(name: str | None) -> TokenStorage | None:
+    if name is None:
+        return None
+    from ..storage.file import FileTokenStorage
+
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError as error:  # a user that does not exist
+        line = f"--storage: there is no home directory for {name}"
+        raise CommandError(ExitStatus.USAGE, line) from error
+    return FileTokenStorage(path)
+
+
 def _manager(
-    args: argparse.Namespace, secret: _Secret, storage: TokenStorage | None
+    args: argparse.Namespace,
+    secret: ClientSecret,
+    proxies: Proxies,
+    storage: TokenStorage | None,
 ) -> TokenManager:
     values: dict[str, list[str]] = {}
     for key, value in args.param:
         values.setdefault(key, []).append(value)
-    # One value is no list: a token stored by a program of the same parameters is the same token.
-    params = {key: given if len(given) > 1 else given[0] for key, given in values.items()}
+    # One value is not a list: a program with the same parameters then shares the stored token.
+    params = {key: several if len(several) > 1 else several[0] for key, several in values.items()}
+    options: dict[str, Any] = {"proxy": proxies.for_url(args.token_endpoint)}
+    if args.timeout:
+        options["timeout"] = aiohttp.ClientTimeout(total=args.timeout, connect=CONNECT_TIMEOUT)
     return TokenManager(
         args.token_endpoint,
         args.client_id,
         None if args.client_auth == "none" else secret,
-        {"timeout": _timeout(args)} if args.timeout else None,
+        options,
         args.scope,
         client_auth=CLIENT_AUTH[args.client_auth](),
         token_storage=storage,
@@ -191,7 +180,7 @@ def _manager(
     )
 
 
-async def _token(args: argparse.Namespace, manager: TokenManager) -> int:
+async def _print_token(args: argparse.Namespace, manager: TokenManager) -> int:
     token = await manager.get()
     text = token.access_token
     if args.json:
@@ -205,78 +194,3 @@ async def _token(args: argparse.Namespace, manager: TokenManager) -> int:
         )
     Output(None).write(f"{text}\n".encode())
     return 0
-
-
-async def _request(
-    args: argparse.Namespace, manager: TokenManager, body: bytes | None, secret: _Secret
-) -> int:
-    headers = CIMultiDict(args.header)
-    if args.json is not None:
-        headers.setdefault("Content-Type", "application/json")
-        headers.setdefault("Accept", "application/json")
-    elif args.data is not None:
-        headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
-    timeout = _timeout(args)
-    async with Client(token_manager=manager, raise_token_errors=True, timeout=timeout) as client:
-        try:
-            async with client.request(args.method, args.url, headers=headers, data=body) as answer:
-                if secret.missed:  # a 401, and the secret is needed to renew the token
-                    raise TokenError("No client secret")
-                return await _show(args, answer)
-        except TokenError:
-            raise
-        except asyncio.TimeoutError as error:
-            reason = f"not done after {args.timeout:g} s" if args.timeout else "no connection"
-            raise CommandError(ExitStatus.NO_ANSWER, f"{_named(args)}: {reason}") from error
-        except (aiohttp.ClientError, OSError) as error:
-            reason = str(error) or type(error).__name__
-            raise CommandError(ExitStatus.NO_ANSWER, f"{_named(args)}: {reason}") from error
-
-
-async def _show(args: argparse.Namespace, answer: aiohttp.ClientResponse) -> int:
-    failed = args.fail and answer.status >= 400
-    if args.include or not failed:
-        output = Output(args.output)
-        try:
-            if args.include:
-                output.write(_head(answer))
-            if not failed:
-                # As it comes: an answer may be larger than the memory, or never end.
-                async for chunk in answer.content.iter_any():
-                    output.write(chunk)
-        finally:
-            output.close()
-    if failed:
-        line = f"{_named(args)}: answered {answer.status} {answer.reason or ''}"
-        raise CommandError(ExitStatus.HTTP_ERROR, line)
-    return 0
-
-
-def _head(answer: aiohttp.ClientResponse) -> bytes:
-    version = answer.version or aiohttp.HttpVersion11
-    status = f"HTTP/{version.major}.{version.minor} {answer.status} {answer.reason or ''}"
-    fields = [b"%b: %b" % field for field in answer.raw_headers]
-    return b"\r\n".join([status.encode(), *fields, b"", b""])
-
-
-def _timeout(args: argparse.Namespace) -> aiohttp.ClientTimeout:
-    # No limit to the whole where none was asked for: a download or a stream takes what it takes.
-    return aiohttp.ClientTimeout(total=args.timeout, sock_connect=30)
-
-
-def _named(args: argparse.Namespace) -> str:
-    return f"{args.method} {URL(args.url).with_query(None).with_fragment(None)}"
-
-
-def _reason(error: TokenError, endpoint: str) -> str:
-    if not isinstance(error, TokenHTTPError):
-        return str(error) or type(error).__name__
-    if not error.error:  # a page for people, often
-        said = f"the token endpoint {safe_url(endpoint)} answered {error.response_status}"
-        guess = "server trouble" if (error.response_status or 0) >= 500 else "is it the right URL?"
-        return f"{said} and no OAuth error code ({guess})"
-    said = f"the token endpoint answered {error.response_status} {error.error}"
-    if error.error_description:
-        said += f", {error.error_description!r}"
-    remedy = REMEDIES.get(error.error)
-    return f"{said} ({remedy})" if remedy else said
