@@ -22,6 +22,7 @@ __all__ = (
     "Output",
     "ask_secret",
     "check_output",
+    "drop_unwritten",
     "open_stdout",
     "print_error",
     "read_body",
@@ -81,6 +82,15 @@ def print_error(text: str) -> None:
     if sys.stderr is not None:  # print() would take stdout for None
         with contextlib.suppress(OSError):
             print(text, file=sys.stderr, flush=True)
+
+
+def drop_unwritten(stream: TextIO | None) -> None:
+    """Throw away what is left in the buffer of a stream, if it cannot be written."""
+    if stream is not None:
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _cannot_write(name: str, reason: str | None) -> CommandError:

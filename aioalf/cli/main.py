@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ from .io import (
     Output,
     ask_secret,
     check_output,
+    drop_unwritten,
     open_stdout,
     print_error,
     read_body,
@@ -71,14 +71,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 sys.stdout.flush()
         return status
     except (Exception, KeyboardInterrupt) as error:
-        failure = command_error(error, args)
+        return _fail(command_error(error, args))
+    finally:
+        # Otherwise Python tries again at its exit, complains, and exits with 120.
+        for stream in (sys.stdout, sys.stderr):
+            drop_unwritten(stream)
+
+
+def _fail(failure: CommandError) -> int:
     if failure.line:
         print_error(f"aioalf: {one_line(failure.line)}")
     elif failure.status == ExitStatus.INTERRUPTED and sys.stderr and sys.stderr.isatty():
         print_error("")  # so that the shell's prompt begins a line
-    if failure.status in (ExitStatus.BROKEN_PIPE, ExitStatus.NO_OUTPUT) and sys.stdout is not None:
-        # At its exit Python would try to write the rest of the buffer, and complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return failure.status
 
 
