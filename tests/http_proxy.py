@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from clients import scripted_server
+
 __all__ = ("HTTPProxy", "http_proxy")
 
 
@@ -19,9 +21,10 @@ class HTTPProxy:
     """
 
     target: int
-    port: int = 0
     #: ``user:password`` that a client has to send, or None.
     credentials: str | None = None
+    #: The host and the port at which it listens.
+    address: str = ""
     #: The first line of each request.
     lines: list[str] = field(default_factory=list)
     #: All that the clients have sent, as far as the proxy can read it.
@@ -31,11 +34,12 @@ class HTTPProxy:
     def url(self) -> str:
         """Return the URL of the proxy, with the credentials that it asks for."""
         user = f"{self.credentials}@" if self.credentials else ""
-        return f"http://{user}127.0.0.1:{self.port}"
+        return f"http://{user}{self.address}"
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(
+        self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         """Serve one connection, for one request or one tunnel."""
-        head = await reader.readuntil(b"\r\n\r\n")
         self.seen += head
         line, *fields = head.decode().split("\r\n")
         self.lines.append(line)
@@ -70,18 +74,8 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def http_proxy(target: int, credentials: str | None = None) -> AsyncIterator[HTTPProxy]:
-    """Start a proxy; its connections have ended when it is closed."""
-    proxy = HTTPProxy(target, credentials=credentials)
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        await proxy.serve(reader, writer)
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        proxy.port = server.sockets[0].getsockname()[1]
+    """Start a proxy."""
+    proxy = HTTPProxy(target, credentials)
+    async with scripted_server(proxy.serve) as url:
+        proxy.address = url.removeprefix("http://")
         yield proxy
-        if tasks:
-            await asyncio.wait(tasks)
