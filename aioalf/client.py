@@ -10,7 +10,7 @@ from aiohttp import ClientResponse, ClientSession, hdrs
 from aiohttp.client import _RequestContextManager, _WSRequestContextManager
 from yarl import URL
 
-from .bearer.handshake import connect, except_in_first_handshake
+from .bearer.handshake import connect
 from .bearer.sender import AUTH_REFUSED, Sender
 from .bearer.unauthorized import UNAUTHORIZED, check_statuses
 from .client_options import split_options
@@ -127,10 +127,6 @@ class Client:
             token_manager = self.token_manager_class(**named, **for_manager)
         self._token_manager: TokenManager = token_manager
         base_url = for_session.get("base_url") or getattr(session, "_base_url", None)
-        if callable(for_session.get("raise_for_status")):
-            for_session["raise_for_status"] = except_in_first_handshake(
-                for_session["raise_for_status"]
-            )
         self._sender = Sender(
             token_manager,
             session if session is not None else OwnedSession(lambda: ClientSession(**for_session)),

@@ -1,40 +1,19 @@
-"""A websocket whose handshake carries the token; one that is answered 401 is made once more."""
+"""A websocket whose handshake is a request as any other: with the token, and made once more after a 401."""
 
 from __future__ import annotations
 
-import contextvars
-from collections.abc import Awaitable, Callable
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientResponse, ClientResponseError, hdrs
+from aiohttp import ClientResponse, ClientSession
 from yarl import URL
 
 from .sender import AUTH_REFUSED, Sender
-from .unauthorized import had_token, hide_token, renewed_for, report
 
 if TYPE_CHECKING:
     from aiohttp import ClientWebSocketResponse
 
-__all__ = ("connect", "except_in_first_handshake")
-
-_first_handshake: contextvars.ContextVar[bool] = contextvars.ContextVar(
-    "aioalf_first_handshake", default=False
-)
-
-RaiseForStatus = Callable[[ClientResponse], Awaitable[None]]
-
-
-def except_in_first_handshake(raise_for_status: RaiseForStatus) -> RaiseForStatus:
-    """Return a session's ``raise_for_status`` that leaves the 401 of a first handshake to `connect`.
-
-    ``ws_connect`` has no keyword for it, and what the callable raises may be of any class.
-    """
-
-    async def wrapped(response: ClientResponse) -> None:
-        if not (_first_handshake.get() and response.status == 401):
-            await raise_for_status(response)
-
-    return wrapped
+__all__ = ("connect",)
 
 
 async def connect(
@@ -42,40 +21,38 @@ async def connect(
 ) -> ClientWebSocketResponse[bool]:
     """Open a websocket; see `aioalf.Client.ws_connect`.
 
-    :param options: the keywords of ``ClientSession.ws_connect``; changed here.
+    :param options: the keywords of ``ClientSession.ws_connect``.
     """
     session = sender.open_session()
-    if not sender.token_allowed(url):
-        return await session.ws_connect(url, **options)
-    if options.get("auth") is not None:
+    if options.get("auth") is not None and sender.token_allowed(url):
         raise ValueError(AUTH_REFUSED)
-    manager = sender.token_manager
-    token = await manager.get()
-    headers = sender.authorized_headers(options.pop("headers", None), token)
-    first = _first_handshake.set(True)
-    try:
-        websocket = await session.ws_connect(url, headers=headers, **options)
-    except ClientResponseError as error:
-        # Not always a WSServerHandshakeError: a session's raise_for_status comes first.
-        rejected = error.status in sender.unauthorized
-        rejected = rejected and had_token(error.request_info, headers[hdrs.AUTHORIZATION])
-        hide_token(error)
-        if not rejected:
-            raise
-        renewed = await renewed_for(None, token, manager, method=hdrs.METH_GET)
-        if renewed is None:
-            raise
-    else:
-        manager.report_accepted(token)
-        return websocket
-    finally:
-        _first_handshake.reset(first)
-    headers = sender.authorized_headers(headers, renewed)
-    try:
-        websocket = await sender.open_session().ws_connect(url, headers=headers, **options)
-    except ClientResponseError as error:
-        report(manager, renewed, rejected=error.status in sender.unauthorized)
-        hide_token(error)
-        raise
-    report(manager, renewed, rejected=False)
+    websocket: ClientWebSocketResponse[bool]
+    websocket = await _SessionOfHandshake(session, sender).ws_connect(url, **options)
     return websocket
+
+
+class _SessionOfHandshake:
+    """A session in everything but `request`, by which ``ws_connect`` sends its handshake.
+
+    ``ws_connect`` itself takes neither ``middlewares`` nor ``raise_for_status``, and closes the response
+    of a handshake that failed.
+    """
+
+    def __init__(self, session: ClientSession, sender: Sender) -> None:
+        self._session = session
+        self._sender = sender
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._session, name)
+        if isinstance(attribute, MethodType) and attribute.__self__ is self._session:
+            return MethodType(attribute.__func__, self)  # so that it calls the `request` below
+        return attribute
+
+    async def request(self, method: str, url: str | URL, **options: Any) -> ClientResponse:
+        # Not False: an error of the token endpoint is raised then. A websocket cannot be one.
+        options["raise_for_status"] = self._session.raise_for_status or _accept
+        return await self._sender.send(method, url, options)
+
+
+async def _accept(response: ClientResponse) -> None:
+    """Leave the status to ``ws_connect``."""

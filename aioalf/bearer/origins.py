@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from yarl import URL
 
-__all__ = ("Origin", "origin_of", "origins_of")
+__all__ = ("Origin", "is_within", "joined", "origin_of", "origins_of")
 
 #: Scheme, host in lower case, and port, which is the default of the scheme where none is given.
 Origin = tuple[str, str, "int | None"]
@@ -16,12 +16,12 @@ _SCHEMES = {"http": _PLAIN, "ws": _PLAIN, "https": _TLS, "wss": _TLS}
 
 
 def origin_of(url: URL) -> Origin:
-    """The origin of a URL (RFC 6454), to be looked for in what `origins_of` gives."""
+    """Return the origin of a URL (RFC 6454), to be looked for among those of `origins_of`."""
     return url.scheme, (url.raw_host or "").lower(), url.port
 
 
 def origins_of(urls: str | URL | Iterable[str | URL], named: str = "origins") -> frozenset[Origin]:
-    """The origins that a caller names, and the same with the scheme of a websocket.
+    """Return the origins that a caller names, and the same with the scheme of a websocket.
 
     :param named: the parameter that names them.
     :raises ValueError: one of them is not an absolute http or https URL, or there is none.
@@ -37,3 +37,17 @@ def origins_of(urls: str | URL | Iterable[str | URL], named: str = "origins") ->
     if not origins:
         raise ValueError(f"{named}: name at least one, such as 'https://api.example.com'.")
     return frozenset(origins)
+
+
+def joined(url: str | URL, base_url: str | URL | None) -> URL:
+    """Return the URL that aiohttp makes of the one that a caller gives and of ``base_url``."""
+    given = URL(url)
+    return given if base_url is None or given.absolute else URL(base_url).join(given)
+
+
+def is_within(url: str | URL, base_url: str | URL | None, origins: frozenset[Origin]) -> bool:
+    """Whether a URL, joined to ``base_url``, is of one of these origins."""
+    try:
+        return origin_of(joined(url, base_url)) in origins
+    except (TypeError, ValueError):
+        return False  # aiohttp says what is wrong with it

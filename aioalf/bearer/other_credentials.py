@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import (
+    ClientError,
     ClientHandlerType,
     ClientMiddlewareType,
     ClientRequest,
@@ -20,24 +21,27 @@ from aiohttp import (
 from multidict import CIMultiDict
 from yarl import URL
 
-from .origins import Origin, origin_of
+from .origins import Origin, joined, origin_of
 
-__all__ = ("has_credentials", "is_clash", "with_pinned_token")
+__all__ = ("is_clash", "with_pinned_token")
+
+_SAFE = ("GET", "HEAD", "OPTIONS")
 
 
-def has_credentials(url: str | URL) -> bool:
-    """Whether a URL holds a user name or a password."""
-    if isinstance(url, str) and "@" not in url:
+def is_clash(error: Exception, method: str, url: str | URL, base_url: str | URL | None) -> bool:
+    """Whether aiohttp refused a request because of two kinds of credentials; it can then be sent again.
+
+    :param base_url: the URL that `url` is joined to, or None.
+    :raises aiohttp.ClientError: it can not: it was done, and redirected to a URL that holds credentials.
+    """
+    if type(error) is not ValueError or "AUTHORIZATION header" not in str(error):
         return False
-    try:
-        return URL(url).user is not None or URL(url).password is not None
-    except (TypeError, ValueError):
-        return False  # aiohttp says what is wrong with it
-
-
-def is_clash(error: ValueError) -> bool:
-    """Whether aiohttp refused a request because of two kinds of credentials."""
-    return "AUTHORIZATION header" in str(error)
+    first = joined(url, base_url)
+    if first.user is None and first.password is None and method.upper() not in _SAFE:
+        raise ClientError(
+            f"A {method} request was redirected to a URL that holds credentials: not followed."
+        ) from None
+    return True
 
 
 def with_pinned_token(session: ClientSession, options: dict[str, Any]) -> dict[str, Any]:

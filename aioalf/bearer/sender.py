@@ -7,7 +7,7 @@ from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientError, ClientResponse, ClientResponseError, ClientSession, hdrs
+from aiohttp import ClientResponse, ClientResponseError, ClientSession, hdrs
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -15,16 +15,18 @@ from ..errors import TokenErrorResponse, TokenHTTPError
 from ..manager import TokenManager
 from ..sessions import OwnedSession, bind_to_running_loop
 from ..token import Token
-from .body import ReplayablePayload, can_be_sent_again, held_open, replayable_body
-from .origins import origin_of, origins_of
-from .other_credentials import has_credentials, is_clash, with_pinned_token
-from .unauthorized import (
-    UNAUTHORIZED,
-    had_token,
-    hide_token,
-    renewed_for,
-    send_without_token,
+from .authorization import BearerCredentials, hide_token
+from .authorization import raise_for_status as raise_without_token
+from .body import (
+    ReplayablePayload,
+    can_be_sent_again,
+    dropped_by_redirect,
+    held_open,
+    replayable_body,
 )
+from .origins import is_within, origins_of
+from .other_credentials import is_clash, with_pinned_token
+from .unauthorized import UNAUTHORIZED, had_token, renewed_for, send_without_token
 
 if TYPE_CHECKING:
     from .origins import Origin
@@ -39,7 +41,6 @@ AUTH_REFUSED = (
 
 # aiohttp's own method, to notice if a subclass or a test has put another in its place.
 _REQUEST = ClientSession.request
-_SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 class Sender:
@@ -140,10 +141,17 @@ class Sender:
                 try:
                     response = await session._request(method, url, headers=headers)
                 except (ClientResponseError, ValueError) as error:
-                    response = await self._mended(error, session, method, url, options)
-                if response.status != 401 or self.closed:
+                    hide_token(error)
+                    if not is_clash(error, method, url, self._base_url):
+                        raise
+                    response = await self._authorized(session, method, url, options, token, True)
+                if response.status < 400:
                     return response
-                return await self._resend(response, token, method, url, options, False)
+                if response.status == 401 and not self.closed:
+                    response = await self._resend(response, token, method, url, options, False)
+                if not response.ok:
+                    hide_token(response)
+                return response
         if "upload_tracker" not in options:
             return await self._send(method, url, options)
         with held_open(options["upload_tracker"]):
@@ -165,7 +173,9 @@ class Sender:
             try:
                 token = fresh or await manager.get()
             except TokenHTTPError as error:
-                return self._error_response(error, raise_for_status)
+                if (answer := self._error_response(error, raise_for_status)) is None:
+                    raise
+                return answer
             response = await self._authorized(session, method, url, options, token)
             if response.status not in self.unauthorized or self.closed:
                 if fresh is None and manager.interactive:
@@ -177,8 +187,10 @@ class Sender:
         finally:
             if body is not None:
                 await body.close_wrapped()
+        if not response.ok:
+            hide_token(response)
         if raise_for_status and not isinstance(response, TokenErrorResponse):
-            await _raise_for_status(response, raise_for_status)
+            await raise_without_token(response, raise_for_status)
         return response
 
     def _request(self, session: ClientSession) -> Callable[..., Awaitable[ClientResponse]]:
@@ -194,37 +206,21 @@ class Sender:
         url: str | URL,
         options: dict[str, Any],
         token: Token,
+        pinned: bool = False,
     ) -> ClientResponse:
-        """Send a request with the token in its headers."""
+        """Send a request with the token in its headers, or pinned to it if there are other credentials."""
         options["headers"] = self.authorized_headers(options.get("headers"), token)
+        pinned = pinned or self._trust_env  # a .netrc may hold other credentials
+        unpatched = self._unpatched and ClientSession.request is _REQUEST
+        request = session._request if unpatched else session.request
+        sent = with_pinned_token(session, options) if pinned else options
         try:
-            if self._trust_env:  # a .netrc may hold other credentials
-                options = with_pinned_token(session, options)
-            unpatched = self._unpatched and ClientSession.request is _REQUEST
-            request = session._request if unpatched else session.request
-            return await request(method, url, **options)
+            return await request(method, url, **sent)
         except (ClientResponseError, ValueError) as error:
-            return await self._mended(error, session, method, url, options)
-
-    async def _mended(
-        self,
-        error: ClientResponseError | ValueError,
-        session: ClientSession,
-        method: str,
-        url: str | URL,
-        options: dict[str, Any],
-    ) -> ClientResponse:
-        """Send a request again that aiohttp refused because of other credentials, or raise the error."""
-        if isinstance(error, ClientResponseError):
             hide_token(error)
-        if not isinstance(error, ValueError) or not is_clash(error):
-            raise error
-        if not has_credentials(url) and method.upper() not in _SAFE:
-            # The request that was redirected has been done; to do it again is not ours to decide.
-            raise ClientError(
-                f"A {method} request was redirected to a URL that holds credentials: not followed."
-            ) from None
-        return await self._request(session)(method, url, **with_pinned_token(session, options))
+            if pinned or not is_clash(error, method, url, self._base_url):
+                raise
+            return await self._authorized(session, method, url, options, token, True)
 
     def _extract_options(self, options: dict[str, Any]) -> tuple[Any, ReplayablePayload | None]:
         """Take over two options: to raise for status, and to keep the body open."""
@@ -255,7 +251,7 @@ class Sender:
         hops = response.history
         if hops and not had_token(response.request_info, headers[hdrs.AUTHORIZATION]):
             return response
-        dropped = bool(hops) and _body_dropped_by_redirect(response)
+        dropped = bool(hops) and dropped_by_redirect(response)
         body = None if dropped else options.get("data")
         try:
             renewed = await renewed_for(
@@ -266,7 +262,9 @@ class Sender:
                 replayable=body is None or can_be_sent_again(body),
             )
         except TokenHTTPError as error:
-            return self._error_response(error, raise_for_status)
+            if (answer := self._error_response(error, raise_for_status)) is None:
+                raise
+            return answer
         if renewed is None:
             return response
         options["headers"] = headers = self.authorized_headers(headers, renewed)
@@ -287,51 +285,23 @@ class Sender:
             manager.report_accepted(renewed, resent=True)
         return response
 
-    def _error_response(self, error: TokenHTTPError, raise_for_status: Any) -> ClientResponse:
-        """Return the token endpoint's error response in place of the resource's, or raise the error."""
-        if error.response is None or self._raise_token_errors or raise_for_status:
-            raise error
-        return error.response
+    def _error_response(
+        self, error: TokenHTTPError, raise_for_status: Any
+    ) -> ClientResponse | None:
+        """Return the response to give back in place of the resource's; None if the error is raised."""
+        return None if self._raise_token_errors or raise_for_status else error.response
 
     def authorized_headers(self, headers: Any, token: Token) -> CIMultiDict[str]:
         """Return a copy of the caller's headers with the token as their Authorization."""
         if token is not self._token:
             self._token = token
-            self._bearer = CIMultiDict({hdrs.AUTHORIZATION: f"Bearer {token.access_token}"})
+            credentials = BearerCredentials(f"Bearer {token.access_token}")
+            self._bearer = CIMultiDict({hdrs.AUTHORIZATION: credentials})
         # Always a copy: middlewares and patches may change the headers that they get.
         copy: CIMultiDict[str] = CIMultiDict(headers or ())
         copy[hdrs.AUTHORIZATION] = self._bearer[hdrs.AUTHORIZATION]
         return copy
 
     def token_allowed(self, url: str | URL) -> bool:
-        if self._origins is None:
-            return True
-        try:
-            asked = URL(url)
-        except (TypeError, ValueError):
-            return False  # aiohttp says what is wrong with it
-        if not asked.absolute and self._base_url is not None:
-            asked = URL(self._base_url)
-        return origin_of(asked) in self._origins
-
-
-def _body_dropped_by_redirect(response: ClientResponse) -> bool:
-    """Whether a redirect on the way has left the body out, by the rules that aiohttp follows."""
-    return any(
-        (hop.status == 303 and hop.method != hdrs.METH_HEAD)
-        or (hop.status in (301, 302) and hop.method == hdrs.METH_POST)
-        for hop in response.history
-    )
-
-
-async def _raise_for_status(response: ClientResponse, how: Any) -> None:
-    try:
-        if callable(how):
-            await how(response)
-        else:
-            response.raise_for_status()
-    except BaseException as error:
-        response.close()
-        if isinstance(error, ClientResponseError):
-            hide_token(error)
-        raise
+        """Whether a URL is of an origin where the token may go."""
+        return self._origins is None or is_within(url, self._base_url, self._origins)

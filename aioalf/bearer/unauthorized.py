@@ -7,9 +7,8 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Iterable
 
-from aiohttp import ClientError, ClientResponse, ClientResponseError, RequestInfo, hdrs
+from aiohttp import ClientError, ClientResponse, RequestInfo, hdrs
 
-from ..errors import without_credentials
 from ..manager import TokenManager
 from ..token import Token
 
@@ -17,7 +16,6 @@ __all__ = (
     "UNAUTHORIZED",
     "check_statuses",
     "had_token",
-    "hide_token",
     "renewed_for",
     "report",
     "send_without_token",
@@ -111,12 +109,6 @@ def check_statuses(statuses: Iterable[int]) -> frozenset[int]:
             f" {sorted(map(str, checked))}."
         )
     return checked
-
-
-def hide_token(error: ClientResponseError) -> None:
-    """Take the credentials out of an error: asyncio, pytest and many a log show its `repr`."""
-    error.request_info = without_credentials(error.request_info)
-    error.args = (error.request_info, *error.args[1:])
 
 
 async def drain(response: ClientResponse) -> None:
