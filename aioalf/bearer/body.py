@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from io import IOBase
 from typing import Any, cast
 
-from aiohttp import FormData, MultipartWriter, payload
+from aiohttp import ClientResponse, FormData, MultipartWriter, hdrs, payload
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import (
     AsyncIterablePayload,
@@ -26,6 +26,7 @@ from .._tasks import wait_done
 
 __all__ = (
     "ReplayablePayload",
+    "body_dropped_by_redirect",
     "can_be_sent_again",
     "held_open",
     "replayable",
@@ -240,3 +241,12 @@ def _payload(data: Any) -> Payload:
         return payload.get_payload(made, disposition=None)
     except payload.LookupError:
         return FormData(made)()
+
+
+def body_dropped_by_redirect(response: ClientResponse) -> bool:
+    """Whether a redirect on the way has left the body out, by the rules that aiohttp follows."""
+    return any(
+        (hop.status == 303 and hop.method != hdrs.METH_HEAD)
+        or (hop.status in (301, 302) and hop.method == hdrs.METH_POST)
+        for hop in response.history
+    )

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import (
+    ClientError,
     ClientHandlerType,
     ClientMiddlewareType,
     ClientRequest,
     ClientResponse,
+    ClientResponseError,
     ClientSession,
     hdrs,
 )
@@ -21,36 +23,58 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from .origins import Origin, origin_of
+from .unauthorized import hide_token
 
-__all__ = ("has_credentials", "is_clash", "with_pinned_token")
+__all__ = ("sent_with_token", "with_pinned_token")
+
+_SAFE = ("GET", "HEAD", "OPTIONS")
 
 
-def has_credentials(url: str | URL) -> bool:
-    """Whether a URL holds a user name or a password."""
-    if isinstance(url, str) and "@" not in url:
-        return False
+async def sent_with_token(
+    error: ClientResponseError | ValueError,
+    session: ClientSession,
+    method: str,
+    url: str | URL,
+    options: dict[str, Any],
+) -> ClientResponse:
+    """Send a request that aiohttp refused because of other credentials; raise any other error.
+
+    :param error: what aiohttp raised.
+    :param session: sends it.
+    :param options: the keywords of its request, the token among its headers.
+    """
+    if isinstance(error, ClientResponseError):
+        hide_token(error)
+    if not isinstance(error, ValueError) or "AUTHORIZATION header" not in str(error):
+        raise error
+    if not _has_credentials(url) and method.upper() not in _SAFE:
+        # The request that was redirected has been done; to do it again is not ours to decide.
+        raise ClientError(
+            f"A {method} request was redirected to a URL that holds credentials: not followed."
+        ) from None
+    return await session.request(method, url, **with_pinned_token(options, session._middlewares))
+
+
+def _has_credentials(url: str | URL) -> bool:
     try:
         return URL(url).user is not None or URL(url).password is not None
     except (TypeError, ValueError):
         return False  # aiohttp says what is wrong with it
 
 
-def is_clash(error: ValueError) -> bool:
-    """Whether aiohttp refused a request because of two kinds of credentials."""
-    return "AUTHORIZATION header" in str(error)
-
-
-def with_pinned_token(session: ClientSession, options: dict[str, Any]) -> dict[str, Any]:
+def with_pinned_token(
+    options: dict[str, Any], middlewares: Sequence[ClientMiddlewareType]
+) -> dict[str, Any]:
     """Return the options of a request with the Authorization header moved into a middleware.
 
     :param options: the keywords of ``ClientSession.request``, the token among its headers.
+    :param middlewares: those of the session.
     """
     headers = CIMultiDict(options["headers"])
-    middleware = _PinnedToken(headers.pop(hdrs.AUTHORIZATION))
-    others: Sequence[ClientMiddlewareType] | None = options.get("middlewares")
-    if others is None:
-        others = session._middlewares
-    return {**options, "headers": headers, "middlewares": (middleware, *others)}
+    pinned = _PinnedToken(headers.pop(hdrs.AUTHORIZATION))
+    others = options.get("middlewares")
+    others = middlewares if others is None else others
+    return {**options, "headers": headers, "middlewares": (pinned, *others)}
 
 
 class _PinnedToken:

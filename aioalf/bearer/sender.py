@@ -7,7 +7,7 @@ from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientError, ClientResponse, ClientResponseError, ClientSession, hdrs
+from aiohttp import ClientResponse, ClientResponseError, ClientSession, hdrs
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -15,13 +15,19 @@ from ..errors import TokenErrorResponse, TokenHTTPError
 from ..manager import TokenManager
 from ..sessions import OwnedSession, bind_to_running_loop
 from ..token import Token
-from .body import ReplayablePayload, can_be_sent_again, held_open, replayable_body
+from .body import (
+    ReplayablePayload,
+    body_dropped_by_redirect,
+    can_be_sent_again,
+    held_open,
+    replayable_body,
+)
 from .origins import origin_of, origins_of
-from .other_credentials import has_credentials, is_clash, with_pinned_token
+from .other_credentials import sent_with_token, with_pinned_token
 from .unauthorized import (
     UNAUTHORIZED,
     had_token,
-    hide_token,
+    raise_for_status_of,
     renewed_for,
     send_without_token,
 )
@@ -39,7 +45,6 @@ AUTH_REFUSED = (
 
 # aiohttp's own method, to notice if a subclass or a test has put another in its place.
 _REQUEST = ClientSession.request
-_SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 class Sender:
@@ -122,12 +127,8 @@ class Sender:
         :param options: the keywords of ``ClientSession.request``; changed here.
         """
         session = self._session
-        if (
-            session is not None
-            and self._loop is get_running_loop()
-            and not options
-            and self._fast_path
-        ):
+        fast = self._fast_path and not options and self._loop is get_running_loop()
+        if fast and session is not None:
             # Most requests come here: a token, and nothing else to look at. Each pays for these lines.
             token = self.token_manager.peek()
             if (
@@ -140,7 +141,7 @@ class Sender:
                 try:
                     response = await session._request(method, url, headers=headers)
                 except (ClientResponseError, ValueError) as error:
-                    response = await self._mended(error, session, method, url, options)
+                    response = await sent_with_token(error, session, method, url, options)
                 if response.status != 401 or self.closed:
                     return response
                 return await self._resend(response, token, method, url, options, False)
@@ -178,7 +179,7 @@ class Sender:
             if body is not None:
                 await body.close_wrapped()
         if raise_for_status and not isinstance(response, TokenErrorResponse):
-            await _raise_for_status(response, raise_for_status)
+            await raise_for_status_of(response, raise_for_status)
         return response
 
     def _request(self, session: ClientSession) -> Callable[..., Awaitable[ClientResponse]]:
@@ -199,32 +200,12 @@ class Sender:
         options["headers"] = self.authorized_headers(options.get("headers"), token)
         try:
             if self._trust_env:  # a .netrc may hold other credentials
-                options = with_pinned_token(session, options)
+                options = with_pinned_token(options, session._middlewares)
             unpatched = self._unpatched and ClientSession.request is _REQUEST
             request = session._request if unpatched else session.request
             return await request(method, url, **options)
         except (ClientResponseError, ValueError) as error:
-            return await self._mended(error, session, method, url, options)
-
-    async def _mended(
-        self,
-        error: ClientResponseError | ValueError,
-        session: ClientSession,
-        method: str,
-        url: str | URL,
-        options: dict[str, Any],
-    ) -> ClientResponse:
-        """Send a request again that aiohttp refused because of other credentials, or raise the error."""
-        if isinstance(error, ClientResponseError):
-            hide_token(error)
-        if not isinstance(error, ValueError) or not is_clash(error):
-            raise error
-        if not has_credentials(url) and method.upper() not in _SAFE:
-            # The request that was redirected has been done; to do it again is not ours to decide.
-            raise ClientError(
-                f"A {method} request was redirected to a URL that holds credentials: not followed."
-            ) from None
-        return await self._request(session)(method, url, **with_pinned_token(session, options))
+            return await sent_with_token(error, session, method, url, options)
 
     def _extract_options(self, options: dict[str, Any]) -> tuple[Any, ReplayablePayload | None]:
         """Take over two options: to raise for status, and to keep the body open."""
@@ -255,7 +236,7 @@ class Sender:
         hops = response.history
         if hops and not had_token(response.request_info, headers[hdrs.AUTHORIZATION]):
             return response
-        dropped = bool(hops) and _body_dropped_by_redirect(response)
+        dropped = bool(hops) and body_dropped_by_redirect(response)
         body = None if dropped else options.get("data")
         try:
             renewed = await renewed_for(
@@ -313,25 +294,3 @@ class Sender:
         if not asked.absolute and self._base_url is not None:
             asked = URL(self._base_url)
         return origin_of(asked) in self._origins
-
-
-def _body_dropped_by_redirect(response: ClientResponse) -> bool:
-    """Whether a redirect on the way has left the body out, by the rules that aiohttp follows."""
-    return any(
-        (hop.status == 303 and hop.method != hdrs.METH_HEAD)
-        or (hop.status in (301, 302) and hop.method == hdrs.METH_POST)
-        for hop in response.history
-    )
-
-
-async def _raise_for_status(response: ClientResponse, how: Any) -> None:
-    try:
-        if callable(how):
-            await how(response)
-        else:
-            response.raise_for_status()
-    except BaseException as error:
-        response.close()
-        if isinstance(error, ClientResponseError):
-            hide_token(error)
-        raise

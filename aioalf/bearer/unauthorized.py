@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Iterable
+from typing import Any
 
 from aiohttp import ClientError, ClientResponse, ClientResponseError, RequestInfo, hdrs
 
@@ -18,6 +19,7 @@ __all__ = (
     "check_statuses",
     "had_token",
     "hide_token",
+    "raise_for_status_of",
     "renewed_for",
     "report",
     "send_without_token",
@@ -117,6 +119,23 @@ def hide_token(error: ClientResponseError) -> None:
     """Take the credentials out of an error: asyncio, pytest and many a log show its `repr`."""
     error.request_info = without_credentials(error.request_info)
     error.args = (error.request_info, *error.args[1:])
+
+
+async def raise_for_status_of(response: ClientResponse, how: Any) -> None:
+    """Raise for the status of a response as ``raise_for_status=`` says; the response is then closed.
+
+    :param how: True, or a callable.
+    """
+    try:
+        if callable(how):
+            await how(response)
+        else:
+            response.raise_for_status()
+    except BaseException as error:
+        response.close()
+        if isinstance(error, ClientResponseError):
+            hide_token(error)
+        raise
 
 
 async def drain(response: ClientResponse) -> None:
