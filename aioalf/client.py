@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from aiohttp import ClientResponse, ClientSession, hdrs
 from aiohttp.client import _RequestContextManager, _WSRequestContextManager
@@ -16,7 +15,7 @@ from .bearer.unauthorized import UNAUTHORIZED, check_statuses
 from .client_options import split_options
 from .compat import warn_of_lost_overrides
 from .manager import ClientSecret, TokenManager
-from .sessions import OwnedSession
+from .sessions import OwnedSession, refuse_to_be_pickled
 
 if TYPE_CHECKING:
     from aiohttp import ClientWebSocketResponse
@@ -277,30 +276,16 @@ class Client:
             raise RuntimeError("This Client is closed.")
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
     def __enter__(self) -> None:
         raise TypeError("Use async with instead.")
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         """Never reached; ``with`` looks for it before it calls `__enter__`."""
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "A Client cannot be pickled: it holds a secret and what belongs to its process. Make one in"
-            " each process; they may share a TokenStorage."
-        )
+    __reduce__ = refuse_to_be_pickled
 
     def __repr__(self) -> str:
         return (
