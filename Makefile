@@ -24,9 +24,10 @@ test: $(VENV)/.test-installed  ## run the tests
 tox: $(VENV)/.tox-installed  ## the same for every Python here, oldest and newest aiohttp
 	@$(BIN)/tox run --quiet $(TOX_ARGS)
 
-lint: $(VENV)/.lint-installed  ## ruff, both halves
+lint: $(VENV)/.lint-installed  ## ruff, both halves, and which module may import which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache
 
 format: $(VENV)/.lint-installed  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .

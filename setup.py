@@ -82,6 +82,12 @@ setup(
         ],
         "docs": ["sphinx>=8"],
         # The linters' verdicts change between releases: their minor version is held.
-        "lint": ["mypy~=2.4", "ruff~=0.17.0", "types-docutils", "types-setuptools"],
+        "lint": [
+            "import-linter~=2.17",
+            "mypy~=2.4",
+            "ruff~=0.17.0",
+            "types-docutils",
+            "types-setuptools",
+        ],
     },
 )

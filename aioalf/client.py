@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from aiohttp import ClientResponse, ClientSession, hdrs
 from aiohttp.client import _RequestContextManager, _WSRequestContextManager
 from yarl import URL
 
-from .bearer.handshake import connect
-from .bearer.sender import AUTH_REFUSED, Sender
+from .bearer.authorization import AUTH_REFUSED
+from .bearer.sender import Sender
 from .bearer.unauthorized import UNAUTHORIZED, check_statuses
-from .client_options import split_options
 from .compat import warn_of_lost_overrides
 from .manager import ClientSecret, TokenManager
-from .sessions import OwnedSession
+from .sessions import OwnedSession, refuse_to_be_pickled
 
 if TYPE_CHECKING:
     from aiohttp import ClientWebSocketResponse
@@ -87,7 +85,12 @@ class Client:
         **options: Any,  # the union of what a manager class and ClientSession take
     ) -> None:
         warn_of_lost_overrides(type(self))
-        for_manager, for_session = split_options(self.token_manager_class, options)
+        for_manager: dict[str, Any] = {}
+        for_session: dict[str, Any] = {}
+        if options:
+            from .client_options import split_options
+
+            for_manager, for_session = split_options(self.token_manager_class, options)
         passed = {
             "client_auth": client_auth,
             "token_storage": token_storage,
@@ -252,6 +255,8 @@ class Client:
         :raises TokenError: there is no token to be had; always raised, never returned.
         :raises aiohttp.WSServerHandshakeError: as aiohttp does; with status 401 after the second one.
         """
+        from .bearer.handshake import connect  # most programs open no websocket
+
         return _WSRequestContextManager(connect(self._sender, url, options))
 
     # -- its end
@@ -273,30 +278,16 @@ class Client:
             raise RuntimeError("This Client is closed.")
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
     def __enter__(self) -> None:
         raise TypeError("Use async with instead.")
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         """Never reached; ``with`` looks for it before it calls `__enter__`."""
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "A Client cannot be pickled: it holds a secret and what belongs to its process. Make one in"
-            " each process; they may share a TokenStorage."
-        )
+    __reduce__ = refuse_to_be_pickled
 
     def __repr__(self) -> str:
         return (

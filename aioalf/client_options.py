@@ -10,7 +10,7 @@ from aiohttp import ClientSession, ClientTimeout
 from aiohttp.helpers import sentinel
 from yarl import URL
 
-from .bearer.sender import AUTH_REFUSED
+from .bearer.authorization import AUTH_REFUSED
 from .manager import TokenManager
 from .redaction import safe_url
 
@@ -25,8 +25,6 @@ def split_options(
     :raises TypeError: neither of them knows a keyword, or a value is of the wrong kind.
     :raises ValueError: ``base_url`` is not a URL that paths can be joined to.
     """
-    if not options:
-        return {}, {}
     for_manager = dict(inspect.signature(manager_class).parameters)
     if any(p.kind is p.VAR_KEYWORD for p in for_manager.values()):
         for_manager.update(inspect.signature(TokenManager).parameters)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .errors import TokenError
 from .protocol.token_endpoint import token_from
 from .renewal.cache import TokenCache
+from .renewal.single_flight import Flight
 from .token import Token, usable_access_token
 
 __all__ = ("OverridableSteps", "warn_of_lost_overrides")
@@ -104,7 +105,7 @@ class OverridableSteps:
             try:
                 usable_access_token(token.access_token)
             except TokenError:
-                self._cache.expire()  # such as Token(""), which 0.4.0 began with
+                self._expire()  # such as Token(""), which 0.4.0 began with
 
     @cached_property
     def _token_lock(self) -> asyncio.Lock:
@@ -112,7 +113,12 @@ class OverridableSteps:
         return asyncio.Lock()
 
     def _has_token(self) -> bool:
-        return self._cache.has_valid()
+        cached = self._cache.cached
+        return cached is not None and not cached.is_expired()
+
+    def _expire(self) -> None:
+        if self._cache.cached is not None:
+            self._cache.cached.expire()
 
     # -- from a request to the cache
 
@@ -140,19 +146,20 @@ class OverridableSteps:
         if self._overrides("_has_token"):
             if self._has_token() and self._token is not None:
                 return self._token
-            self._cache.expire()
+            self._expire()
         return self._cache.peek() or await self._cache.get()
 
     async def _renew_by_overrides(self, rejected: Token) -> Token:
         cache = self._cache
         if not self._overrides("get_token", "reset_token"):
             if not self._has_token():
-                cache.expire()
+                self._expire()
             return await cache.renew(rejected)
         cache.enter()
-        if cache.in_flight is None:
-            return await cache.fly(self._reset(rejected)).join()
-        await cache.in_flight.join()  # whatever it was for: get_token() knows what came of it
+        flight = cache.flights.current
+        if flight is None:
+            return await self._fly_reset(rejected).join()
+        await flight.join()  # whatever it was for: get_token() knows what came of it
         return self._as_token(await self.get_token())
 
     def _renewal_blocked_by_overrides(self, rejected: Token) -> bool:
@@ -162,9 +169,13 @@ class OverridableSteps:
 
     def _renew_in_background_by_overrides(self, rejected: Token) -> None:
         cache = self._cache
-        if cache.in_flight is None and not self._renewal_blocked_by_overrides(rejected):
+        if cache.flights.current is None and not self._renewal_blocked_by_overrides(rejected):
             cache.enter()
-            cache.fly(self._reset(rejected))
+            self._fly_reset(rejected)
+
+    def _fly_reset(self, rejected: Token) -> Flight[Token]:
+        cache = self._cache
+        return cache.flights.fly(self._reset(rejected), cache.lock_timeout + cache.fetch_timeout)
 
     async def _reset(self, rejected: Token) -> Token:
         token = self._as_token(await self.get_token())

@@ -16,14 +16,11 @@ from typing import Any
 from aiohttp import (
     ClientConnectionError,
     ClientError,
-    ClientHttpProxyError,
     ClientPayloadError,
     ClientResponse,
-    ClientResponseError,
     ClientSession,
     ClientSSLError,
     DummyCookieJar,
-    ServerDisconnectedError,
     ServerFingerprintMismatch,
     hdrs,
 )
@@ -32,11 +29,14 @@ from yarl import URL
 
 from .backoff import LONGEST_PAUSE, backoff, read_retry_after
 from .clock import Clock
+from .endpoint_errors import redirect_error, showable, token_error
 from .errors import TokenError, TokenErrorResponse, TokenHTTPError
 from .http_limits import BODY_LIMIT, unpacked, validate_options
-from .redaction import redact, safe_url
+from .protocol.client_auth import ClientAuth
+from .protocol.token_endpoint import encode_form, read_token_response
+from .redaction import safe_url, secrets_of
 
-__all__ = ("EndpointClient", "complete_error", "is_cleartext", "validate_url")
+__all__ = ("EndpointClient", "is_cleartext", "validate_url")
 
 logger = logging.getLogger("aioalf")
 
@@ -67,6 +67,60 @@ class EndpointClient:
         self._options, self._headers = validate_options(http_options or {})
         self._retries = retries
         self._clock = clock
+        self._validated: tuple[str | URL, URL] | None = None
+
+    async def request_token(
+        self,
+        url: str | URL,
+        client_auth: ClientAuth,
+        credentials: tuple[str | None, str | None],
+        params: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
+        """Send a token request (RFC 6749 section 3.2) and return the parameters of its response.
+
+        :param url: the token endpoint.
+        :param client_auth: puts the credentials into the request.
+        :param credentials: client id and secret; an id of None for no authentication.
+        :param params: the parameters of the request.
+        :raises TokenError: the server gave no token, or no answer.
+        """
+        if self._validated is None or self._validated[0] != url:
+            self._validated = (url, validate_url(url))
+        endpoint = self._validated[1]
+        headers: dict[str, str] = {}
+        form: dict[str, Any] = dict(params)
+        client_id, client_secret = credentials
+        if client_id is not None:
+            client_auth.apply(
+                client_id=client_id,
+                client_secret=client_secret or "",
+                token_endpoint=str(url),
+                headers=headers,
+                form=form,
+            )
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("Token request to %s", safe_url(endpoint))
+
+        def secrets() -> list[str]:
+            return secrets_of(client_secret, headers, form)
+
+        response, body = await self.post(endpoint, headers, encode_form(form), secrets)
+        try:
+            return read_token_response(
+                response.status,
+                response.content_type if hdrs.CONTENT_TYPE in response.headers else "",
+                body,
+                charset=response.charset,
+                secrets=secrets,
+            )
+        except TokenHTTPError as error:
+            error.token_endpoint = safe_url(endpoint)
+            error.retry_after = read_retry_after(
+                response.headers.get(hdrs.RETRY_AFTER), self._clock.time()
+            )
+            if response.status >= 400:
+                error.response = TokenErrorResponse.from_response(response, body)
+            raise
 
     async def post(
         self,
@@ -98,7 +152,7 @@ class EndpointClient:
                 except (ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
                     transient = isinstance(error, _TRANSIENT) and not isinstance(error, _TLS_ERRORS)
                     if failures >= self._retries or not transient:
-                        raise _token_error(error, endpoint) from _showable(error)
+                        raise token_error(error, endpoint) from showable(error)
                 else:
                     if failures >= self._retries or response.status not in _RETRYABLE_STATUSES:
                         return response, body
@@ -139,7 +193,7 @@ class EndpointClient:
             middlewares=(),
         ) as response:
             if 300 <= response.status < 400:
-                raise _redirect_error(response, url, secrets())
+                raise redirect_error(response, url, secrets())
             body = bytearray()
             async for chunk in response.content.iter_any():
                 body += chunk
@@ -155,51 +209,6 @@ class EndpointClient:
                     f" {BODY_LIMIT} bytes: that is not a token response."
                 )
             return response, bytes(body)
-
-
-def _redirect_error(response: ClientResponse, url: URL, secrets: list[str]) -> TokenError:
-    location = response.headers.get(hdrs.LOCATION)
-    try:
-        target = "nowhere" if location is None else safe_url(url.join(URL(location)))
-        target = redact(target, secrets)
-    except ValueError:
-        target = "something that is not a URL"
-    return TokenError(
-        f"The token endpoint {safe_url(url)} answered {response.status} and points to {target[:300]}:"
-        " a token request follows no redirect, nothing was sent there. Is it the right URL?"
-    )
-
-
-def _token_error(error: BaseException, url: URL) -> TokenError:
-    where = f"the token endpoint {safe_url(url)}"
-    if isinstance(error, asyncio.TimeoutError):
-        return TokenError(f"No answer in time from {where}.")
-    if isinstance(error, ServerFingerprintMismatch):
-        return TokenError(f"No TLS connection to {where}: its certificate is not the one expected.")
-    if isinstance(error, ClientSSLError):
-        return TokenError(
-            f"No TLS connection to {where}: {error}. (Token requests have a session of their own: what"
-            " `ssl` is to them stands in http_options.)"
-        )
-    if isinstance(error, ServerDisconnectedError):
-        return TokenError(f"No answer from {where}: it closed the connection.")
-    if isinstance(error, OSError):
-        return TokenError(f"No connection to {where}: {error}")
-    if isinstance(error, ClientHttpProxyError):
-        return TokenError(f"No connection to {where}: the proxy answered {error.status}.")
-    if isinstance(error, (ClientPayloadError, ClientResponseError)):
-        return TokenError(f"The answer of {where} is cut short or unreadable.")
-    if isinstance(error, ValueError) and "AUTHORIZATION header" in str(error):
-        return TokenError(
-            f"No token request to {where}: the session given as session= has trust_env=True, and a .netrc"
-            " names other credentials for it. Leave trust_env out; a proxy stands in http_options."
-        )
-    return TokenError(f"The token request to {where} failed ({type(error).__name__}).")
-
-
-def _showable(error: BaseException) -> BaseException | None:
-    """Return the error if a traceback may show it: if it quotes neither the answer nor the request."""
-    return error if isinstance(error, (OSError, asyncio.TimeoutError)) else None
 
 
 def validate_url(url: object) -> URL:
@@ -231,19 +240,6 @@ def validate_url(url: object) -> URL:
             safe_url(endpoint),
         )
     return endpoint
-
-
-def complete_error(
-    error: TokenHTTPError, endpoint: URL, response: ClientResponse, body: bytes, now: float
-) -> None:
-    """Add to an error what its response says besides the body.
-
-    :param now: UTC seconds since the epoch.
-    """
-    error.token_endpoint = safe_url(endpoint)
-    error.retry_after = read_retry_after(response.headers.get(hdrs.RETRY_AFTER), now)
-    if response.status >= 400:
-        error.response = TokenErrorResponse.from_response(response, body)
 
 
 def is_cleartext(url: URL) -> bool:

@@ -9,27 +9,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from aiohttp import hdrs
 from yarl import URL
 
 from .clock import Clock
 from .compat import OverridableSteps
-from .endpoint import EndpointClient, complete_error, validate_url
+from .endpoint import EndpointClient
 from .errors import TokenError, TokenHTTPError
 from .manager_options import check_options
 from .protocol.client_auth import ClientAuth, ClientSecretBasic
 from .protocol.token_endpoint import (
     client_credentials_form,
-    encode_form,
-    read_token_response,
     scope_string,
     token_from,
 )
-from .redaction import safe_url, secrets_of
-from .sources import Source, read_source
+from .redaction import safe_url
+from .sessions import refuse_to_be_pickled
+from .sources import Source, read_secret
 from .token import Token
 
 if TYPE_CHECKING:
@@ -43,8 +40,6 @@ logger = logging.getLogger("aioalf")
 
 ClientSecret = Source
 _Self = TypeVar("_Self", bound="TokenManager")
-
-_NO_CREDENTIALS = "Missing credentials (client_id:client_secret)"  # as in 0.4.0
 
 
 class TokenManager(OverridableSteps):
@@ -99,7 +94,6 @@ class TokenManager(OverridableSteps):
     _scope: str | Sequence[str] | None = None
     _params: Mapping[str, Any] = {}
     _client_auth: ClientAuth = ClientSecretBasic()
-    _validated: tuple[str | URL, URL] | None = None
 
     def __init__(
         self,
@@ -129,10 +123,8 @@ class TokenManager(OverridableSteps):
         )
         self._token_endpoint = token_endpoint
         self._client_id = client_id
-        # A line end is a file's or an editor's, and no part of a secret.
-        if isinstance(client_secret, str):
-            client_secret = client_secret.rstrip("\r\n")
-        self._client_secret = client_secret
+        secret = client_secret  # a line end is a file's or an editor's, and no part of a secret
+        self._client_secret = secret.rstrip("\r\n") if isinstance(secret, str) else secret
         self._http_options = dict(http_options or {})
         self._scope = scope_string(scope)
         self._params = dict(token_request_params or {})
@@ -152,9 +144,9 @@ class TokenManager(OverridableSteps):
         from .storage.guarded import GuardedStorage
         from .storage.shared import StoredToken
 
-        clock = self._cache.clock
-        guarded = GuardedStorage(storage, self._binding(), self.storage_timeout, clock)
-        self._cache.stored = StoredToken(guarded, clock)
+        cache = self._cache
+        guarded = GuardedStorage(storage, self._binding(), self.storage_timeout, cache.clock)
+        cache.stored = StoredToken(guarded, cache.clock, cache.lock_timeout, cache.expiry_margin)
 
     def _binding(self) -> str:
         """The key under which a token of this manager is stored."""
@@ -214,7 +206,7 @@ class TokenManager(OverridableSteps):
 
     def report_rejected(self, token: Token) -> None:
         """Report that the API answered 401 to a token that came in place of a rejected one."""
-        self._cache.report_rejected(token)
+        self._cache.throttle.log_rejection_once(token)
 
     # -- the token request
 
@@ -272,49 +264,12 @@ class TokenManager(OverridableSteps):
         :param data: the form.
         :return: the parameters of the token response.
         """
-        if self._validated is None or self._validated[0] != url:
-            self._validated = (url, validate_url(url))
-        endpoint = self._validated[1]
-        headers: dict[str, str] = {}
-        form: dict[str, Any] = dict(data or {})
-        client_id, client_secret = auth or (None, None)
-        if client_id is not None:
-            self._client_auth.apply(
-                client_id=client_id,
-                client_secret=client_secret or "",
-                token_endpoint=str(url),
-                headers=headers,
-                form=form,
-            )
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("Token request to %s", safe_url(endpoint))
-
-        def secrets() -> list[str]:
-            return secrets_of(client_secret, headers, form)
-
-        response, body = await self._endpoint.post(endpoint, headers, encode_form(form), secrets)
-        try:
-            return read_token_response(
-                response.status,
-                response.content_type if hdrs.CONTENT_TYPE in response.headers else "",
-                body,
-                charset=response.charset,
-                secrets=secrets,
-            )
-        except TokenHTTPError as error:
-            complete_error(error, endpoint, response, body, self._cache.clock.time())
-            raise
+        auth = auth or (None, None)
+        return await self._endpoint.request_token(url, self._client_auth, auth, data or {})
 
     async def _secret(self) -> str:
-        if not self._client_id:
-            raise TokenError(_NO_CREDENTIALS)
-        if not isinstance(self._client_id, str):
-            kind = type(self._client_id).__name__
-            raise TokenError(f"{_NO_CREDENTIALS}: the client_id is a {kind}, not a string")
-        secret = await read_source(self._client_secret, "client_secret")
-        if secret is None and self._client_auth.needs_secret:
-            raise TokenError(_NO_CREDENTIALS)
-        return secret or ""
+        needed = self._client_auth.needs_secret
+        return await read_secret(self._client_id, self._client_secret, needed=needed)
 
     @cached_property
     def _endpoint(self) -> EndpointClient:
@@ -322,7 +277,6 @@ class TokenManager(OverridableSteps):
         return EndpointClient(None, self.__dict__.get("_http_options"), 0, self._cache.clock)
 
     def _can_fetch(self) -> bool:
-        """Whether a token request could be made at all."""
         return bool(self._token_endpoint)
 
     # -- its end
@@ -338,19 +292,10 @@ class TokenManager(OverridableSteps):
     async def __aenter__(self: _Self) -> _Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "A TokenManager cannot be pickled: it holds a secret and what belongs to its process. Make"
-            " one in each process; they may share a TokenStorage."
-        )
+    __reduce__ = refuse_to_be_pickled
 
     def __repr__(self) -> str:
         endpoint = None if self._token_endpoint is None else safe_url(self._token_endpoint)

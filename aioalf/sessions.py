@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from typing import NoReturn
 from weakref import WeakKeyDictionary
 
 from aiohttp import ClientSession
 
-__all__ = ("OwnedSession", "bind_to_running_loop")
+__all__ = ("OwnedSession", "bind_to_running_loop", "refuse_to_be_pickled")
 
 # Sessions and event loops of a parent process. Their sockets and their epoll are shared with it: nothing
 # here may touch them, and to collect them, with the tasks that wait for them, would.
@@ -45,6 +45,14 @@ def bind_to_running_loop(
     return loop
 
 
+def refuse_to_be_pickled(self: object) -> NoReturn:
+    """Raise the error of an object that belongs to its process; stands for ``__reduce__``."""
+    raise TypeError(
+        f"A {type(self).__name__} cannot be pickled: it holds a secret and what belongs to its process."
+        " Make one in each process; they may share a TokenStorage."
+    )
+
+
 class OwnedSession:
     """Opens a session at first use, opens another in another event loop, and closes what it opened.
 
@@ -57,20 +65,6 @@ class OwnedSession:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._guard: AsyncGenerator[None, None] | None = None
         self._pid = os.getpid()
-        self._users = 0
-
-    @asynccontextmanager
-    async def in_use(self) -> AsyncIterator[ClientSession]:
-        """Give the session, opened if need be; the last of its users to leave closes it."""
-        session = self.get()
-        self._users += 1
-        try:
-            yield session
-        finally:
-            if session is self._session:
-                self._users -= 1
-                if not self._users:
-                    await self.close()
 
     def get(self) -> ClientSession:
         """Return the session of the running event loop, opened if need be."""
@@ -78,7 +72,6 @@ class OwnedSession:
         if self._session is None or self._loop is not loop:
             self._forget()
             self._session, self._loop, self._pid = self._factory(), loop, os.getpid()
-            self._users = 0
             self._guard = _close_with_loop(self._session)
             try:
                 self._guard.__anext__().send(None)

@@ -10,13 +10,31 @@ from typing import Union
 from ._tasks import wait_bounded
 from .errors import TokenError
 
-__all__ = ("Source", "read_source")
+__all__ = ("Source", "read_secret", "read_source")
 
 #: A secret, or a callable, plain or ``async``, that returns it.
 Source = Union[str, Callable[[], Union[str, Awaitable[str]]]]
 
 
+_NO_CREDENTIALS = "Missing credentials (client_id:client_secret)"  # as in 0.4.0
 _TIMEOUT = 30.0  # seconds that a callable may take
+
+
+async def read_secret(client_id: object, client_secret: Source | None, *, needed: bool) -> str:
+    """Return the client secret as it is now; empty if none is needed.
+
+    :param client_id: the client identifier, which must be there in any case.
+    :raises TokenError: there are no credentials, or `read_source` raised it.
+    """
+    if not client_id:
+        raise TokenError(_NO_CREDENTIALS)
+    if not isinstance(client_id, str):
+        kind = type(client_id).__name__
+        raise TokenError(f"{_NO_CREDENTIALS}: the client_id is a {kind}, not a string")
+    secret = await read_source(client_secret, "client_secret")
+    if secret is None and needed:
+        raise TokenError(_NO_CREDENTIALS)
+    return secret or ""
 
 
 async def read_source(source: Source | None, name: str) -> str | None:
@@ -43,9 +61,6 @@ async def read_source(source: Source | None, name: str) -> str | None:
                 f"The callable given as {name} failed ({type(error).__name__})."
             ) from error
     if value is not None and not isinstance(value, str):
-        raise TokenError(
-            "Missing credentials (client_id:client_secret): the"
-            f" {name} is a {type(value).__name__}, not a string"
-        )
+        raise TokenError(f"{_NO_CREDENTIALS}: the {name} is a {type(value).__name__}, not a string")
     # A line end is a file's or an editor's: no secret ends in one (RFC 6749 appendix A.2).
     return None if value is None else value.rstrip("\r\n")

@@ -404,7 +404,7 @@ async def test_a_late_401_is_answered_with_the_token_that_is_there_whatever_back
     clock.advance(3535)
     for _ in range(3):
         assert at_once(manager.get()) is second  # and is renewed ahead, in vain
-        await until(lambda: manager._cache.in_flight is None)
+        await until(lambda: manager._cache.flights.current is None)
     assert manager.renewal_blocked(second)
     assert not manager.renewal_blocked(first)
     assert at_once(manager.renew(first)) is second
@@ -423,7 +423,7 @@ async def test_a_token_renewed_in_the_background_is_replaced_after_a_second_at_t
         server.revoke_all()
         async with client.post(server.resource, data=once()) as response:
             assert response.status == 401
-        await until(lambda: client.token_manager._cache.in_flight is None)
+        await until(lambda: client.token_manager._cache.flights.current is None)
         assert await status(client, server) == 200
         server.revoke_all()
         assert await status(client, server) == 401
@@ -469,7 +469,7 @@ async def test_a_renewal_behind_a_401_counts_as_one_because_of_it(clock: FakeClo
     manager = Fetching(clock)
     first = await manager.get()
     manager.renew_in_background(first)
-    await until(lambda: manager._cache.in_flight is None)
+    await until(lambda: manager._cache.flights.current is None)
     second = await manager.get()
     assert second.access_token == "token-2"
     assert manager.renewal_blocked(second)

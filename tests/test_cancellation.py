@@ -71,7 +71,7 @@ async def expired(clock: FakeClock, storage: TokenStorage | None) -> Rotating:
 
 async def settled(manager: TokenManager, storage: TokenStorage | None) -> None:
     """Wait for what still runs behind the scenes; the lock is then free."""
-    await until(lambda: manager._cache.in_flight is None)
+    await until(lambda: manager._cache.flights.current is None)
     if isinstance(storage, Slow):
         await until(lambda: not storage.locked)
 
@@ -119,8 +119,8 @@ async def test_a_renewal_cancelled_itself_at_any_point_loses_no_refresh_token(
         manager.early = False
         caller = asyncio.create_task(manager.get_token())
         await turns(point)
-        if manager._cache._flight is not None:
-            manager._cache._flight.task.cancel()
+        if manager._cache.flights.last is not None:
+            manager._cache.flights.last.task.cancel()
         said = (await asyncio.gather(caller, return_exceptions=True))[0]
         assert isinstance(said, TokenError) or said == "access-2"
         await settled(manager, storage)
@@ -172,7 +172,7 @@ async def test_a_close_cancelled_at_any_point_can_be_repeated(kind: str, clock: 
             await manager.close()
             await asyncio.wait({caller})
             caller.exception()
-            assert manager._cache._flight is None or manager._cache._flight.task.done()
+            assert manager._cache.flights.last is None or manager._cache.flights.last.task.done()
             if storage is not None:
                 clock.advance(3600)
                 later = Rotating(clock, manager.book, token_storage=storage)
@@ -205,8 +205,8 @@ async def test_a_renewal_cancelled_in_the_wait_for_a_lock_leaves_it_free(
             caller = asyncio.create_task(manager.get_token())
             await turns(10)
         await turns(point)
-        if manager._cache._flight is not None:
-            manager._cache._flight.task.cancel()
+        if manager._cache.flights.last is not None:
+            manager._cache.flights.last.task.cancel()
         await asyncio.gather(caller, return_exceptions=True)
         await until(lambda storage=storage: not storage.locked)  # type: ignore[misc]
         async with storage.lock():

@@ -41,7 +41,10 @@ async def test_a_client_that_is_closed_tells_its_requests(server: AuthorizationS
     requests = [asyncio.ensure_future(client.get(server.resource)) for _ in range(10)]
     manager = client.token_manager
     await until(
-        lambda: manager._cache._flight is not None and len(manager._cache._flight._waiters) == 10
+        lambda: (
+            manager._cache.flights.last is not None
+            and len(manager._cache.flights.last._waiters) == 10
+        )
     )
     await client.close()
     for error in await asyncio.gather(*requests, return_exceptions=True):
@@ -97,8 +100,8 @@ async def test_a_renewal_ahead_ends_with_its_manager(clock: FakeClock) -> None:
     await manager.get()
     await until(lambda: len(manager.fetches) == 2)
     await manager.close()
-    assert manager._cache._flight is not None
-    assert manager._cache._flight.task.cancelled()
+    assert manager._cache.flights.last is not None
+    assert manager._cache.flights.last.task.cancelled()
 
 
 ROTATING = {"access_token": "one", "expires_in": 3600, "refresh_token": "r1"}
@@ -141,8 +144,8 @@ async def test_a_renewal_that_may_rotate_is_given_so_long_and_no_longer(
     await turns(3)
     await manager.close()
     assert isinstance(caller.exception(), TokenError)
-    assert manager._cache._flight is not None
-    assert manager._cache._flight.task.cancelled()
+    assert manager._cache.flights.last is not None
+    assert manager._cache.flights.last.task.cancelled()
 
 
 async def test_a_first_token_is_not_waited_for(clock: FakeClock) -> None:

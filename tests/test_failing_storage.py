@@ -266,7 +266,7 @@ async def test_a_stored_token_is_not_used_while_the_one_that_replaced_it_is_unsa
     clock.advance(3535)
     storage.method = "save"
     assert await manager.get_token() == "a1"  # renewed ahead
-    await until(lambda: manager._cache.in_flight is None)
+    await until(lambda: manager._cache.flights.current is None)
     assert await manager.get_token() == "a2"
     clock.advance(5)
     assert await manager.get_token() == "token-3"

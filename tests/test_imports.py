@@ -112,6 +112,11 @@ def test_every_module_says_what_is_public_in_it(module: str) -> None:
     assert [name for name in namespace.__all__ if not hasattr(namespace, name)] == []
 
 
+def test_the_package_shows_its_public_names_alone() -> None:
+    """``dir`` and completion: not the modules that importing it has left on it."""
+    assert dir(aioalf) == sorted(aioalf.__all__)
+
+
 DOCUMENTED = (
     "aioalf.client.Client",
     "aioalf.httpclient.HTTPRequest",

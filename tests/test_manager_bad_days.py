@@ -180,7 +180,7 @@ async def test_a_renewal_ahead_that_fails_says_that_the_old_token_serves(
         clock.advance(3535)
         server.answer_next(503)
         await manager.get()
-        await until(lambda: manager._cache.in_flight is None)
+        await until(lambda: manager._cache.flights.current is None)
     (line,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
     assert "was not renewed ahead, the old one serves for 55 s more: the token endpoint" in line
 
@@ -197,7 +197,7 @@ async def test_the_same_token_again_is_not_asked_for_more_than_once_a_second(
     asked = 0
     for _ in range(1100):
         await manager.get()
-        await until(lambda: manager._cache.in_flight is None)
+        await until(lambda: manager._cache.flights.current is None)
         clock.advance(0.1)
         asked = len(manager.fetches)
     assert asked <= 6
@@ -221,7 +221,7 @@ async def test_a_close_that_is_cancelled_loses_no_rotated_refresh_token(
     closing.cancel()
     await asyncio.wait({closing, renewal})
     assert isinstance(renewal.exception(), TokenError)
-    await until(lambda: manager._cache.in_flight is None)
+    await until(lambda: manager._cache.flights.current is None)
     saved = json.loads(storage.token or "")["refresh_token"]
     assert server._tokens.refresh_scope(saved) is None  # known, and of no scope
 

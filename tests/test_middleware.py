@@ -514,7 +514,7 @@ async def test_a_token_renewed_in_the_background_is_replaced_after_a_second_at_t
             server.revoke_all()
             async with session.post(server.resource, data=once()) as response:
                 assert response.status == 401
-            await until(lambda: manager._cache.in_flight is None)
+            await until(lambda: manager._cache.flights.current is None)
             assert await status_of(session, server.resource) == 200
             server.revoke_all()
             assert await status_of(session, server.resource) == 401

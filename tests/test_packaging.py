@@ -58,6 +58,22 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def wheel_of_the_sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that is built from the source distribution, as an installer does it."""
+    source = tmp_path_factory.mktemp("project")
+    kept_out = shutil.ignore_patterns("__pycache__", ".*", "_build", "*.egg-info", "build", "dist")
+    shutil.copytree(ROOT, source, ignore=kept_out, dirs_exist_ok=True)
+    program = "from setuptools import build_meta; print(build_meta.build_sdist('dist'))"
+    run(sys.executable, "-c", program, cwd=source)
+    (sdist,) = (source / "dist").glob("*.tar.gz")
+    options = ("--no-deps", "--no-build-isolation", "--disable-pip-version-check")
+    output = source / "wheels"
+    run(sys.executable, "-m", "pip", "wheel", *options, "-w", output, sdist, cwd=source)
+    (built,) = output.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
 def metadata(wheel: Path) -> email.message.Message:
     """What the wheel says of itself."""
     with zipfile.ZipFile(wheel) as archive:
@@ -108,6 +124,25 @@ def test_the_wheel_holds_what_it_should(wheel: Path) -> None:
     source = {path.relative_to(ROOT).as_posix() for path in (ROOT / "aioalf").rglob("*.py")}
     assert names >= source
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"aioalf", "aio_alf"}
+
+
+def test_the_sdist_gives_the_same_wheel(wheel: Path, wheel_of_the_sdist: Path) -> None:
+    """Every folder is in it, and it installs."""
+
+    def names(path: Path) -> set[str]:
+        with zipfile.ZipFile(path) as archive:
+            return set(archive.namelist())
+
+    assert names(wheel_of_the_sdist) == names(wheel)
+    folders = {name.split("/")[1] for name in names(wheel) if name.count("/") == 2}
+    assert folders >= {"bearer", "cli", "interactive", "protocol", "renewal", "storage", "testing"}
+    target = wheel_of_the_sdist.parent / "installed"
+    options = ("--no-deps", "--no-index", "--quiet", "--disable-pip-version-check")
+    command = (sys.executable, "-m", "pip", "install", *options, "--target", target)
+    run(*command, wheel_of_the_sdist, cwd=target.parent)
+    program = f"import sys; sys.path.insert(0, {str(target)!r}); import aioalf.testing as t"
+    output = run(sys.executable, "-c", f"{program}; print(t.__file__)", cwd=target.parent)
+    assert str(target) in output
 
 
 def test_the_version_is_the_one_in_the_source(metadata: email.message.Message, wheel: Path) -> None:

@@ -53,7 +53,7 @@ async def test_if_renewal_ahead_fails_the_old_token_is_served_until_it_expires(
         clock.advance(DUE)
         while clock.monotonic() < 1000 + 3589:
             assert await manager.get() is first
-            await until(lambda: manager._cache.in_flight is None)
+            await until(lambda: manager._cache.flights.current is None)
             clock.advance(1)
         assert server.accepts(first.access_token)
         # Two for nothing, then one after 1, 2, 4, 8, 16 and up to 30 seconds.
@@ -76,9 +76,9 @@ async def test_a_renewal_ahead_that_fails_once_is_tried_again_by_the_next_call(
     manager.answers = [TokenError("a passing cloud")]
     clock.advance(DUE)
     assert at_once(manager.get()) is first
-    await until(lambda: manager._cache.in_flight is None)
+    await until(lambda: manager._cache.flights.current is None)
     assert at_once(manager.get()) is first
-    await until(lambda: manager._cache.in_flight is None)
+    await until(lambda: manager._cache.flights.current is None)
     assert at_once(manager.get_token()) == "token-3"
     assert [r.levelno for r in caplog.records if "passing cloud" in r.message] == [logging.WARNING]
 
@@ -103,7 +103,7 @@ async def test_steady_traffic_never_waits_for_a_token(
         await asyncio.sleep(0)
     assert 10 <= len(seen) <= 16
     assert len(manager.fetches) - len(seen) <= 1
-    await until(lambda: manager._cache.in_flight is None)
+    await until(lambda: manager._cache.flights.current is None)
 
 
 async def test_whoever_comes_after_its_end_waits_for_the_renewal_that_has_begun(
@@ -179,7 +179,7 @@ async def test_a_renewal_behind_a_401_serves_the_next_call(clock: FakeClock) -> 
     first = await manager.get()
     for _ in range(100):
         manager.renew_in_background(first)
-    await until(lambda: manager._cache.in_flight is None)
+    await until(lambda: manager._cache.flights.current is None)
     manager.renew_in_background(first)
     assert at_once(manager.get_token()) == "token-2"
     assert len(manager.fetches) == 2

@@ -248,7 +248,7 @@ async def test_renewal_ahead_takes_what_another_has_renewed(
     clock.advance(3535)
     for manager in managers:
         at_once(manager.get())
-    await until(lambda: all(manager._cache.in_flight is None for manager in managers))
+    await until(lambda: all(manager._cache.flights.current is None for manager in managers))
     assert len({at_once(manager.get()).access_token for manager in managers}) == 1
     assert server.token_requests == 2
 
@@ -386,7 +386,7 @@ async def test_a_token_renewed_behind_a_401_is_not_taken_from_the_storage_again(
     storage.line = "bare"
     manager = Fetching(clock, token_storage=storage)
     manager.renew_in_background(await manager.get())
-    await until(lambda: manager._cache.in_flight is None)
+    await until(lambda: manager._cache.flights.current is None)
     storage.line = "bare"
     clock.advance(3600)
     assert await manager.get_token() == "token-2"

@@ -85,7 +85,7 @@ async def test_a_token_is_kept_even_if_every_caller_has_left(clock: FakeClock) -
         caller.cancel()
     await asyncio.wait(callers)
     manager.gate.set()
-    await until(lambda: manager._cache.in_flight is None)
+    await until(lambda: manager._cache.flights.current is None)
     assert at_once(manager.get_token()) == "token-1"
 
 
@@ -165,7 +165,7 @@ async def test_a_failure_that_nobody_waited_for_complains_of_nothing(clock: Fake
     caller = asyncio.create_task(manager.get())
     await turns(1)
     caller.cancel()
-    await until(lambda: manager._cache.in_flight is None)
+    await until(lambda: manager._cache.flights.current is None)
     del caller
     gc.collect()
     assert not complaints
@@ -213,14 +213,14 @@ async def test_a_crowd_that_leaves_at_once_does_not_stop_the_loop(clock: FakeClo
     manager.gate = asyncio.Event()
     crowd = [asyncio.create_task(manager.get()) for _ in range(CROWD)]
     await turns(3)
-    flight = manager._cache.in_flight
+    flight = manager._cache.flights.current
     assert flight is not None
     assert len(vars_of(flight.task, "_callbacks")) == 1
     for task in crowd:
         task.cancel()
     await asyncio.wait(crowd)
     manager.gate.set()
-    await until(lambda: manager._cache.in_flight is None)
+    await until(lambda: manager._cache.flights.current is None)
     assert len(manager.fetches) == 1
 
 

@@ -181,7 +181,7 @@ async def test_an_overridden_reset_token_is_called_for_a_401_that_is_handed_on(
         server.revoke_all()
         async with client.post(server.resource, data=body()) as response:
             assert response.status == 401
-        await until(lambda: client.token_manager._cache.in_flight is None)
+        await until(lambda: client.token_manager._cache.flights.current is None)
         assert client.token_manager.calls == ["reset"]  # type: ignore[attr-defined]
         assert await status(client, server) == 200
         assert server.rejections == 1

@@ -8,7 +8,12 @@ from aiohttp import ClientResponse, ClientResponseError, RequestInfo
 
 from ..errors import without_credentials
 
-__all__ = ("BearerCredentials", "hide_token", "raise_for_status")
+__all__ = ("AUTH_REFUSED", "BearerCredentials", "hide_token", "raise_for_status_of")
+
+AUTH_REFUSED = (
+    "auth= cannot go with a Bearer token: both are the Authorization header. Leave auth= out, or use a"
+    " plain aiohttp.ClientSession for this request."
+)
 
 
 class BearerCredentials(str):
@@ -40,8 +45,8 @@ def hide_token(holder: ClientResponse | Exception) -> None:
             hide_token(hop)
 
 
-async def raise_for_status(response: ClientResponse, how: Any) -> None:
-    """Do what aiohttp does for ``raise_for_status``; the error does not hold the token.
+async def raise_for_status_of(response: ClientResponse, how: Any) -> None:
+    """Do what aiohttp does for ``raise_for_status=``; the error does not hold the token.
 
     :param how: True, or the caller's own function.
     """

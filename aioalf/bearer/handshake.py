@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import ClientResponse, ClientSession
 from yarl import URL
 
-from .sender import AUTH_REFUSED, Sender
+from .authorization import AUTH_REFUSED
+from .sender import Sender
 
 if TYPE_CHECKING:
     from aiohttp import ClientWebSocketResponse

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from yarl import URL
 
-__all__ = ("Origin", "is_within", "joined", "origin_of", "origins_of")
+__all__ = ("AllowedOrigins", "Origin", "joined", "origin_of", "origins_of")
 
 #: Scheme, host in lower case, and port, which is the default of the scheme where none is given.
 Origin = tuple[str, str, "int | None"]
@@ -45,9 +45,25 @@ def joined(url: str | URL, base_url: str | URL | None) -> URL:
     return given if base_url is None or given.absolute else URL(base_url).join(given)
 
 
-def is_within(url: str | URL, base_url: str | URL | None, origins: frozenset[Origin]) -> bool:
-    """Whether a URL, joined to ``base_url``, is of one of these origins."""
-    try:
-        return origin_of(joined(url, base_url)) in origins
-    except (TypeError, ValueError):
-        return False  # aiohttp says what is wrong with it
+class AllowedOrigins:
+    """The origins of a client's requests that carry its token.
+
+    :param origins: those that the caller names; None for that of `base_url`.
+    :param base_url: the URL that relative URLs are relative to, or None.
+    :raises ValueError: one of them is not an origin, or none is named.
+    """
+
+    def __init__(
+        self, origins: str | URL | Iterable[str | URL] | None, base_url: str | URL | None
+    ) -> None:
+        if origins is None:
+            self._origins = origins_of(base_url or "", "base_url")
+        else:  # an empty list is a mistake, and does not mean any origin
+            self._origins = origins_of(origins)
+        self._base_url = base_url
+
+    def __contains__(self, url: str | URL) -> bool:
+        try:
+            return origin_of(joined(url, self._base_url)) in self._origins
+        except (TypeError, ValueError):
+            return False  # aiohttp says what is wrong with it

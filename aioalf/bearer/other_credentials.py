@@ -15,12 +15,12 @@ from aiohttp import (
     ClientMiddlewareType,
     ClientRequest,
     ClientResponse,
-    ClientSession,
     hdrs,
 )
 from multidict import CIMultiDict
 from yarl import URL
 
+from .authorization import hide_token
 from .origins import Origin, joined, origin_of
 
 __all__ = ("is_clash", "with_pinned_token")
@@ -31,9 +31,11 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 def is_clash(error: Exception, method: str, url: str | URL, base_url: str | URL | None) -> bool:
     """Whether aiohttp refused a request because of two kinds of credentials; it can then be sent again.
 
+    :param error: what aiohttp raised; whatever it is, it does not hold the token any more.
     :param base_url: the URL that `url` is joined to, or None.
     :raises aiohttp.ClientError: it can not: it was done, and redirected to a URL that holds credentials.
     """
+    hide_token(error)
     if type(error) is not ValueError or "AUTHORIZATION header" not in str(error):
         return False
     first = joined(url, base_url)
@@ -44,17 +46,19 @@ def is_clash(error: Exception, method: str, url: str | URL, base_url: str | URL 
     return True
 
 
-def with_pinned_token(session: ClientSession, options: dict[str, Any]) -> dict[str, Any]:
+def with_pinned_token(
+    options: dict[str, Any], middlewares: Sequence[ClientMiddlewareType]
+) -> dict[str, Any]:
     """Return the options of a request with the Authorization header moved into a middleware.
 
     :param options: the keywords of ``ClientSession.request``, the token among its headers.
+    :param middlewares: those of the session.
     """
     headers = CIMultiDict(options["headers"])
-    middleware = _PinnedToken(headers.pop(hdrs.AUTHORIZATION))
-    others: Sequence[ClientMiddlewareType] | None = options.get("middlewares")
-    if others is None:
-        others = session._middlewares
-    return {**options, "headers": headers, "middlewares": (middleware, *others)}
+    pinned = _PinnedToken(headers.pop(hdrs.AUTHORIZATION))
+    others = options.get("middlewares")
+    others = middlewares if others is None else others
+    return {**options, "headers": headers, "middlewares": (pinned, *others)}
 
 
 class _PinnedToken:

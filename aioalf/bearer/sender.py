@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import get_running_loop
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientResponse, ClientResponseError, ClientSession, hdrs
@@ -15,29 +15,21 @@ from ..errors import TokenErrorResponse, TokenHTTPError
 from ..manager import TokenManager
 from ..sessions import OwnedSession, bind_to_running_loop
 from ..token import Token
-from .authorization import BearerCredentials, hide_token
-from .authorization import raise_for_status as raise_without_token
-from .body import (
-    ReplayablePayload,
-    can_be_sent_again,
-    dropped_by_redirect,
-    held_open,
-    replayable_body,
+from .authorization import AUTH_REFUSED, BearerCredentials, hide_token, raise_for_status_of
+from .unauthorized import (
+    UNAUTHORIZED,
+    body_dropped_by_redirect,
+    had_token,
+    renewed_for,
+    send_without_token,
 )
-from .origins import is_within, origins_of
-from .other_credentials import is_clash, with_pinned_token
-from .unauthorized import UNAUTHORIZED, had_token, renewed_for, send_without_token
 
+# Few programs need these: they are imported where they are used.
 if TYPE_CHECKING:
-    from .origins import Origin
+    from .body import ReplayablePayload
+    from .origins import AllowedOrigins
 
-__all__ = ("AUTH_REFUSED", "Sender")
-
-AUTH_REFUSED = (
-    "auth= cannot go with a Bearer token: both are the Authorization header. Leave auth= out, or use a"
-    " plain aiohttp.ClientSession for this request."
-)
-
+__all__ = ("Sender",)
 
 # aiohttp's own method, to notice if a subclass or a test has put another in its place.
 _REQUEST = ClientSession.request
@@ -51,8 +43,7 @@ class Sender:
 
     :param manager: has the token.
     :param session: sends: a session that is borrowed, or one to be opened and closed here.
-    :param origins: where the token may go; by default the origin of `base_url`, and without that any
-        origin that the caller asks for.
+    :param origins: where the token may go; see `AllowedOrigins`. With neither it goes to any origin.
     :param base_url: the URL that relative URLs are relative to, or None.
     :param raise_token_errors: whether an error response of the token endpoint is raised, not returned.
     :param unauthorized: the statuses that say that the token is not accepted.
@@ -77,11 +68,11 @@ class Sender:
         self._trust_env = False
         self._fast_path = False  # whether a request without options needs no more than the token
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._origins: frozenset[Origin] | None = None
-        if origins is not None:  # an empty list is a mistake, and not "any origin"
-            self._origins = origins_of(origins)
-        elif base_url is not None:
-            self._origins = origins_of(base_url, "base_url")
+        self._origins: AllowedOrigins | None = None
+        if origins is not None or base_url is not None:
+            from .origins import AllowedOrigins
+
+            self._origins = AllowedOrigins(origins, base_url)
         self._base_url = base_url
         self._raise_token_errors = raise_token_errors
         # The header for the present token, so that it is made once for each token.
@@ -123,12 +114,8 @@ class Sender:
         :param options: the keywords of ``ClientSession.request``; changed here.
         """
         session = self._session
-        if (
-            session is not None
-            and self._loop is get_running_loop()
-            and not options
-            and self._fast_path
-        ):
+        fast = self._fast_path and not options and self._loop is get_running_loop()
+        if fast and session is not None:
             # Most requests come here: a token, and nothing else to look at. Each pays for these lines.
             token = self.token_manager.peek()
             if (
@@ -137,23 +124,27 @@ class Sender:
                 and ClientSession.request is _REQUEST
                 and (self._origins is None or self.token_allowed(url))
             ):
-                options["headers"] = headers = self._bearer.copy()  # a middleware may add to it
+                headers = self._bearer.copy()  # a middleware may add to it
                 try:
                     response = await session._request(method, url, headers=headers)
                 except (ClientResponseError, ValueError) as error:
-                    hide_token(error)
+                    from .other_credentials import is_clash
+
                     if not is_clash(error, method, url, self._base_url):
                         raise
                     response = await self._authorized(session, method, url, options, token, True)
                 if response.status < 400:
                     return response
                 if response.status == 401 and not self.closed:
+                    options["headers"] = headers
                     response = await self._resend(response, token, method, url, options, False)
                 if not response.ok:
                     hide_token(response)
                 return response
         if "upload_tracker" not in options:
             return await self._send(method, url, options)
+        from .body import held_open
+
         with held_open(options["upload_tracker"]):
             return await self._send(method, url, options)
 
@@ -163,7 +154,7 @@ class Sender:
         if session is None or self._loop is not get_running_loop():
             session = self.open_session()
         if self._origins is not None and not self.token_allowed(url):
-            return await send_without_token(self._request(session)(method, url, **options))
+            return await send_without_token(session.request(method, url, **options))
         raise_for_status, body = self._raise_for_status, None
         if options or raise_for_status:
             raise_for_status, body = self._extract_options(options)
@@ -190,14 +181,8 @@ class Sender:
         if not response.ok:
             hide_token(response)
         if raise_for_status and not isinstance(response, TokenErrorResponse):
-            await raise_without_token(response, raise_for_status)
+            await raise_for_status_of(response, raise_for_status)
         return response
-
-    def _request(self, session: ClientSession) -> Callable[..., Awaitable[ClientResponse]]:
-        # Inside session.request is a coroutine, which it puts into an ``async with``. `Client` has done so
-        # already; a second time costs as much as all the rest here.
-        unpatched = self._unpatched and ClientSession.request is _REQUEST
-        return session._request if unpatched else session.request
 
     async def _authorized(
         self,
@@ -208,17 +193,23 @@ class Sender:
         token: Token,
         pinned: bool = False,
     ) -> ClientResponse:
-        """Send a request with the token in its headers, or pinned to it if there are other credentials."""
+        """Send a request with the token in its headers; pinned if there are other credentials."""
         options["headers"] = self.authorized_headers(options.get("headers"), token)
-        pinned = pinned or self._trust_env  # a .netrc may hold other credentials
+        sent = options
+        if pinned := pinned or self._trust_env:  # a .netrc may hold other credentials
+            from .other_credentials import with_pinned_token
+
+            sent = with_pinned_token(options, session._middlewares)
+        # Inside session.request is a coroutine, which it puts into an ``async with``. `Client` has done so
+        # already; a second time costs as much as all the rest here.
         unpatched = self._unpatched and ClientSession.request is _REQUEST
         request = session._request if unpatched else session.request
-        sent = with_pinned_token(session, options) if pinned else options
         try:
             return await request(method, url, **sent)
         except (ClientResponseError, ValueError) as error:
-            hide_token(error)
-            if pinned or not is_clash(error, method, url, self._base_url):
+            from .other_credentials import is_clash
+
+            if not is_clash(error, method, url, self._base_url) or pinned:
                 raise
             return await self._authorized(session, method, url, options, token, True)
 
@@ -234,6 +225,8 @@ class Sender:
         body = options.get("data")
         if body is None or options.get("json") is not None:  # of both, aiohttp says what is wrong
             return raise_for_status, None
+        from .body import ReplayablePayload, replayable_body
+
         options["data"] = body = replayable_body(body)
         return raise_for_status, body if isinstance(body, ReplayablePayload) else None
 
@@ -251,15 +244,15 @@ class Sender:
         hops = response.history
         if hops and not had_token(response.request_info, headers[hdrs.AUTHORIZATION]):
             return response
-        dropped = bool(hops) and dropped_by_redirect(response)
-        body = None if dropped else options.get("data")
+        dropped = bool(hops) and body_dropped_by_redirect(response)
+        replayable, body = True, options.get("data")
+        if body is not None and not dropped:
+            from .body import can_be_sent_again
+
+            replayable = can_be_sent_again(body)
         try:
             renewed = await renewed_for(
-                response,
-                token,
-                manager,
-                method=method,
-                replayable=body is None or can_be_sent_again(body),
+                response, token, manager, method=method, replayable=replayable
             )
         except TokenHTTPError as error:
             if (answer := self._error_response(error, raise_for_status)) is None:
@@ -285,11 +278,9 @@ class Sender:
             manager.report_accepted(renewed, resent=True)
         return response
 
-    def _error_response(
-        self, error: TokenHTTPError, raise_for_status: Any
-    ) -> ClientResponse | None:
+    def _error_response(self, error: TokenHTTPError, raised: Any) -> ClientResponse | None:
         """Return the response to give back in place of the resource's; None if the error is raised."""
-        return None if self._raise_token_errors or raise_for_status else error.response
+        return None if self._raise_token_errors or raised else error.response
 
     def authorized_headers(self, headers: Any, token: Token) -> CIMultiDict[str]:
         """Return a copy of the caller's headers with the token as their Authorization."""
@@ -304,4 +295,4 @@ class Sender:
 
     def token_allowed(self, url: str | URL) -> bool:
         """Whether a URL is of an origin where the token may go."""
-        return self._origins is None or is_within(url, self._base_url, self._origins)
+        return self._origins is None or url in self._origins

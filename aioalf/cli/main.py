@@ -26,7 +26,7 @@ from ..protocol.client_auth import (
     ClientSecretPost,
     NoClientAuth,
 )
-from ..renewal.cache import NO_TOKEN
+from ..renewal.log import NO_TOKEN
 from ..storage.base import TokenStorage
 from .arguments import read_arguments
 from .errors import CONNECT_TIMEOUT, CommandError, ExitStatus, command_error, one_line

@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import re
 from abc import ABC, abstractmethod
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
+from typing import ClassVar
 
 from ..errors import TokenError
 
@@ -62,6 +63,11 @@ class ClientSecretBasic(ClientAuth):
     ``%``, ``+``, space, control and non-ASCII characters, and ``:`` in the id.
     """
 
+    _encoded: ClassVar[Sequence[bytes | None]] = (
+        _CHANGED_BY_DECODING_OR_COLON,
+        _CHANGED_BY_DECODING,
+    )
+
     def apply(
         self,
         *,
@@ -71,23 +77,24 @@ class ClientSecretBasic(ClientAuth):
         headers: MutableMapping[str, str],
         form: MutableMapping[str, object],
     ) -> None:
-        encoded = (_CHANGED_BY_DECODING_OR_COLON, _CHANGED_BY_DECODING)
-        headers["Authorization"] = _basic(client_id, client_secret, encoded)
+        parts = []
+        for text, pattern in zip((client_id, client_secret), self._encoded, strict=True):
+            try:
+                # An environment in another encoding arrives as surrogates, which stand for its bytes.
+                part = text.encode("utf-8", "surrogateescape")
+            except UnicodeEncodeError:
+                # Raised from nothing: that error holds the whole text.
+                raise TokenError(
+                    "The client id or the client secret is not valid Unicode text."
+                ) from None
+            parts.append(part if pattern is None else re.sub(pattern, _percent, part))
+        headers["Authorization"] = "Basic " + base64.b64encode(b":".join(parts)).decode("ascii")
 
 
-class ClientSecretBasicRaw(ClientAuth):
+class ClientSecretBasicRaw(ClientSecretBasic):
     """HTTP Basic with id and secret as they are: for a server that decodes nothing."""
 
-    def apply(
-        self,
-        *,
-        client_id: str,
-        client_secret: str,
-        token_endpoint: str,
-        headers: MutableMapping[str, str],
-        form: MutableMapping[str, object],
-    ) -> None:
-        headers["Authorization"] = _basic(client_id, client_secret, (None, None))
+    _encoded = (None, None)
 
 
 class ClientSecretPost(ClientAuth):
@@ -125,19 +132,3 @@ class NoClientAuth(ClientAuth):
 
 def _percent(match: re.Match[bytes]) -> bytes:
     return b"%%%02X" % match[0][0]
-
-
-def _basic(client_id: str, client_secret: str, encoded: tuple[bytes | None, bytes | None]) -> str:
-    """Return HTTP Basic credentials in UTF-8, the bytes that match `encoded` percent-encoded."""
-    parts = []
-    for text, pattern in zip((client_id, client_secret), encoded, strict=True):
-        try:
-            # An environment in another encoding arrives as surrogates, which stand for its bytes.
-            part = text.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
-            # Raised from nothing: that error holds the whole text.
-            raise TokenError(
-                "The client id or the client secret is not valid Unicode text."
-            ) from None
-        parts.append(part if pattern is None else re.sub(pattern, _percent, part))
-    return "Basic " + base64.b64encode(b":".join(parts)).decode("ascii")

@@ -1,8 +1,7 @@
 """`TokenCache`: always has one valid token, whatever the flow.
 
 It fetches once however many tasks ask, renews ahead of expiry, shares the token through a storage, and does
-not ask while asking does not help. It knows neither HTTP nor the flow: a token comes from the function that
-it is given.
+not ask while that does not help. It knows neither HTTP nor the flow: it is given the function that fetches.
 """
 
 from __future__ import annotations
@@ -10,27 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import get_running_loop
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Literal
 
 from .._tasks import wait_done
 from ..clock import Clock
-from ..errors import TokenError, in_short
-from ..redaction import fingerprint
+from ..errors import TokenError
 from ..sessions import bind_to_running_loop
 from ..token import CachedToken, Token
 from .circuit_breaker import CircuitBreaker, RenewalThrottle
-from .single_flight import Flight
+from .log import log_failure, log_token
+from .single_flight import Flight, SingleFlight
 
 if TYPE_CHECKING:
     from ..storage.shared import StoredToken
 
-__all__ = ("NO_TOKEN", "TokenCache")
+__all__ = ("TokenCache",)
 
 logger = logging.getLogger("aioalf")
-
-#: The log record of a failed token request.
-NO_TOKEN = "No token: %s%s"
 
 _REMEMBERED_REJECTIONS = 8
 _SAME_TOKEN_AGAIN = 1.0  # seconds
@@ -72,12 +68,13 @@ class TokenCache:
         #: Whether `peek` passes every token by, because more than its age is to be looked at.
         self.always_ask = False
         self.closed = False
-        self._cached: CachedToken | None = None
+        #: The token and its life, or None.
+        self.cached: CachedToken | None = None
         self._peekable: CachedToken | None = None  # the cached token, if its age is all that counts
         self._unproven: Token | None = None  # a token of a sign-in that no API has accepted yet
-        self._undecided: tuple[Token, Token, float] | None = None  # see `report_accepted`
         self._rejected: tuple[str, ...] = ()  # the last access tokens that were rejected
-        self._flight: Flight[Token] | None = None
+        #: The fetching that callers join.
+        self.flights: SingleFlight[Token] = SingleFlight(cancel_when_unawaited=interactive)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.use_clock(self.clock)
 
@@ -92,38 +89,29 @@ class TokenCache:
     @property
     def token(self) -> Token | None:
         """The cached token, valid or not."""
-        return None if self._cached is None else self._cached.token
+        return None if self.cached is None else self.cached.token
 
     def put(self, token: Token | None, *, unproven: bool = False) -> None:
         """Cache a token in place of the one before; None empties the cache."""
         if token is None:
-            self._cached = None
+            self.cached = None
         else:
             margin = 0.0 if self.interactive else self.renewal_margin
-            self._cached = CachedToken(token, self.clock, self.expiry_margin, margin)
+            self.cached = CachedToken(token, self.clock, self.expiry_margin, margin)
         self._unproven = token if unproven else None
-        self._peekable = None if self.always_ask or self.closed or unproven else self._cached
+        self._peekable = None if self.always_ask or self.closed or unproven else self.cached
 
     def update_peek(self) -> None:
         """Let `peek` give the cached token, unless more than its age counts or the cache is closed."""
         passed_by = self.always_ask or self.closed or self._unproven is not None
-        self._peekable = None if passed_by else self._cached
-
-    def has_valid(self) -> bool:
-        """Whether the cached token may be handed out."""
-        return self._cached is not None and not self._cached.is_expired()
-
-    def expire(self) -> None:
-        """Hand the cached token out no more."""
-        if self._cached is not None:
-            self._cached.expire()
+        self._peekable = None if passed_by else self.cached
 
     def peek(self) -> Token | None:
         """Return the token if it is fresh, without waiting; else None.
 
         :raises RuntimeError: no event loop is running.
         """
-        # Each request pays for these lines: two clocks, and no lock, no task, no await.
+        # Each request pays for these lines: two clocks, no lock, no task, no await.
         cached = self._peekable
         if (
             cached is not None
@@ -138,22 +126,21 @@ class TokenCache:
         """Return a valid token, cached or fetched; see `aioalf.TokenManager.get`."""
         if self.closed or self._loop is not get_running_loop():
             self.enter()
-        cached = self._cached
+        cached = self.cached
         if cached is None or cached.is_expired():
             was_rejected = cached is not None and cached.token.access_token in self._rejected
             return await self._join("missing", self.token if was_rejected else None)
-        if cached.is_stale() and not self.interactive and self.in_flight is None:
-            if self.breaker.error_while_open() is None:
-                self.fly(self._renew("ahead", cached.token, self._flight))
+        if cached.is_stale() and not self.interactive and self.flights.current is None:
+            if not self.breaker.error_while_open():
+                self._start("ahead", cached.token)
         return cached.token
 
     async def demand(self) -> Token:
         """Fetch a new token now, whatever the breaker or the throttle says."""
         self.enter()
-        if (flight := self.in_flight) is None or not flight.called_from_inside:
+        if (flight := self.flights.current) is None or not flight.called_from_inside:
             self.breaker.record_success()
             self.throttle.reset()
-            self._undecided = None
         return await self._join("demanded", self.token)
 
     # -- what a 401 leads to
@@ -162,11 +149,12 @@ class TokenCache:
         """Return another token than the rejected one; see `aioalf.TokenManager.renew`."""
         if self.closed or self._loop is not get_running_loop():
             self.enter()
-        cached = self._cached
+        cached = self.cached
         if cached is not None and cached.token is not rejected and not cached.is_expired():
             return cached.token
-        if self._undecided is not None or self.throttle.token is not None:
-            if self.in_flight is None and (error := self._rejection_error()) is not None:
+        throttle = self.throttle
+        if (throttle.undecided or throttle.token) and self.flights.current is None:
+            if error := throttle.rejection_error():
                 raise error
         return await self._join("rejected", rejected)
 
@@ -174,69 +162,41 @@ class TokenCache:
         """Return whether `renew` would fail at once; see `aioalf.TokenManager.renewal_blocked`."""
         if self.closed:
             return True
-        cached = self._cached
+        cached = self.cached
         if cached is not None and cached.token is not rejected and not cached.is_expired():
             return False
-        if self.in_flight is not None:
+        if self.flights.current is not None:
             return False
         if self.breaker.error is not None and self.breaker.error_while_open():
             return True
-        undecided = self._undecided is not None or self.throttle.token is not None
-        return undecided and self._rejection_error() is not None
-
-    def _rejection_error(self) -> TokenError | None:
-        self._decide()
-        return self.throttle.rejection_error()
-
-    def _decide(self) -> None:
-        """Hand a renewal that has not helped so far to the throttle."""
-        if self._undecided is not None:
-            token, replaced, at = self._undecided
-            self._undecided = None
-            self.throttle.record_renewal(token, replaced, at=at)
+        throttle = self.throttle
+        return bool(throttle.undecided or throttle.token) and bool(throttle.rejection_error())
 
     def renew_in_background(self, rejected: Token) -> None:
         """Replace a rejected token for the next call, which waits for the new one."""
-        if self.closed:
+        if self.renewal_blocked(rejected):
             return
         self.enter()
-        cached = self._cached
-        if cached is None or cached.token is not rejected or self.in_flight is not None:
-            return
-        if self.renewal_blocked(rejected):
+        cached = self.cached
+        if cached is None or cached.token is not rejected or self.flights.current is not None:
             return
         self._remember(rejected)
         cached.expire()  # the body of the next request may be one that cannot be sent again either
         if not self.interactive:  # nobody is asked to sign in for a request that is over
-            self.fly(self._renew("rejected", rejected, self._flight))
+            self._start("rejected", rejected)
 
     def report_accepted(self, token: Token, *, resent: bool = False) -> None:
-        """Take note that an API accepted a token; see `aioalf.TokenManager.report_accepted`.
-
-        A renewal that a 401 caused is undecided until the rejected request, sent again, is accepted; then
-        it has helped. If a 401 comes first, it has not, and the throttle begins a pause.
-        """
+        """Take note that an API accepted a token; see `aioalf.TokenManager.report_accepted`."""
         if token is self._unproven:
             self._unproven = None
             self.update_peek()
-        if resent and self._undecided is not None and self._undecided[0] is token:
-            self._undecided = None
-        elif self.throttle.token is not None and (resent or self.interactive):
-            self.throttle.record_help(token)
-
-    def report_rejected(self, token: Token) -> None:
-        """Take note that an API rejected a new token too."""
-        self._decide()
-        self.throttle.log_rejection_once(token)
+        throttle = self.throttle
+        if resent and throttle.undecided is not None and throttle.undecided[0] is token:
+            throttle.undecided = None  # the renewal has helped
+        elif throttle.token is not None and (resent or self.interactive):
+            throttle.record_help(token)
 
     # -- one flight for everyone
-
-    @property
-    def in_flight(self) -> Flight[Token] | None:
-        """The flight that fetches a token now, or None."""
-        flight = self._flight
-        done = flight is None or flight.abandoned or flight.task.done()
-        return None if done else flight
 
     def enter(self) -> None:
         """Belong to the running event loop from now on.
@@ -247,28 +207,23 @@ class TokenCache:
             raise RuntimeError(f"This {self._owner} is closed.")
         if self._loop is not get_running_loop():
             self._loop = bind_to_running_loop(self._loop, self._owner)
-            self._flight = None
+            self.flights.last = None
             if self.stored is not None:
-                self.stored.retry_save_in_background(self.lock_timeout)
+                self.stored.retry_save_in_background()
 
-    def fly(self, work: Coroutine[Any, Any, Token]) -> Flight[Token]:
-        """Make this work the flight that callers join."""
-        self._flight = flight = Flight(
-            work,
-            timeout=self.lock_timeout + self.fetch_timeout,
-            cancel_when_unawaited=self.interactive,
-        )
-        return flight
+    def _start(self, reason: Reason, replaced: Token) -> None:
+        work = self._renew(reason, replaced, self.flights.last)
+        self.flights.fly(work, self.lock_timeout + self.fetch_timeout)
 
     async def _join(self, reason: Reason, replaced: Token | None) -> Token:
         if replaced is not None:
             self._remember(replaced)
-        flight = self.in_flight
+        flight = self.flights.current
         if flight is None:
-            if self.breaker.error is not None:
-                if (error := self.breaker.error_while_open()) is not None:
-                    raise error
-            flight = self.fly(self._renew(reason, replaced, self._flight))
+            if self.breaker.error and (error := self.breaker.error_while_open()):
+                raise error
+            work = self._renew(reason, replaced, self.flights.last)
+            flight = self.flights.fly(work, self.lock_timeout + self.fetch_timeout)
         elif flight.called_from_inside:
             return await self._renew("missing", replaced, None)
         return await flight.join()
@@ -280,9 +235,9 @@ class TokenCache:
     async def _renew(
         self, reason: Reason, replaced: Token | None, last: Flight[Token] | None
     ) -> Token:
-        loop, flight = get_running_loop(), self._flight
+        loop, flight = get_running_loop(), self.flights.last
         assert flight is not None
-        before = None if self._cached is None else self._cached.token
+        before = None if self.cached is None else self.cached.token
         if last is not None and not last.task.done():  # given up, and still giving back its port
             await wait_done(last.task, timeout=_TO_CLEAN_UP)
         # A failure keeps this frame, by its traceback: it must not keep the failure before it as well.
@@ -303,13 +258,12 @@ class TokenCache:
                     replaced=replaced,
                     only_fetch=reason == "demanded",
                     rejected=self._rejected,
-                    margins=(self.expiry_margin, self.renewal_margin),
-                    lock_timeout=self.lock_timeout,
                 )
             self.put(token, unproven=fetched and self.interactive)
         except Exception as error:
             if not loop.is_closed():  # else the task is being collected
-                self._log_failure(error, self.breaker.record_failure(error), reason)
+                note = self.breaker.record_failure(error)
+                log_failure(error, note, self.cached if reason == "ahead" else None)
             raise
         finally:
             flight.fetching = flight.task.rotating = False
@@ -318,36 +272,19 @@ class TokenCache:
         if fetched and self.interactive:
             self.throttle.record_renewal(token, replaced, demanded=reason != "rejected")
         elif fetched and reason == "rejected" and replaced is not None:
-            self._undecided = (token, replaced, self.clock.monotonic())
+            self.throttle.undecided = (token, replaced, self.clock.monotonic())
         if fetched and before is not None and token.access_token == before.access_token:
-            self._hold_for_a_moment()
+            if self.cached is not None:  # a server may give the same token until its end
+                self.cached.hold_for(_SAME_TOKEN_AGAIN)
         if logger.isEnabledFor(logging.DEBUG):
-            source = "new" if fetched else "from the storage"
-            logger.debug("Token %s, %s", fingerprint(token.access_token), source)
+            log_token(token, fetched=fetched)
         return token
 
     async def _fetch_one(self, previous: Token | None) -> Token:
-        if previous is not None and previous.refresh_token is not None and self._flight is not None:
-            self._flight.task.rotating = True
+        flight = self.flights.last
+        if previous is not None and previous.refresh_token is not None and flight is not None:
+            flight.task.rotating = True
         return await self.fetch(previous)
-
-    def _hold_for_a_moment(self) -> None:
-        # The server gives the same token until its end: ask no more than once a second.
-        if self._cached is not None:
-            self._cached.hold_for(_SAME_TOKEN_AGAIN)
-
-    def _log_failure(self, error: Exception, note: str, reason: Reason) -> None:
-        cause, cached = in_short(error), self._cached
-        end = note or ("" if cause.endswith("?") else ".")
-        if reason != "ahead" or cached is None or cached.is_expired():
-            logger.warning(NO_TOKEN, cause, end)
-        else:
-            logger.warning(
-                "The token was not renewed ahead, the old one serves for %.0f s more: %s%s",
-                cached.left(),
-                cause,
-                end,
-            )
 
     # -- its end
 
@@ -355,16 +292,9 @@ class TokenCache:
         """End what runs in the background; see `aioalf.TokenManager.close`."""
         self.closed = True
         self.update_peek()
-        flight = self._flight
-        # The flight of another event loop cannot be waited for: that loop is over, or ends it.
-        if flight is not None and self._loop is get_running_loop():
-            flight.fail_waiters(
-                TokenError("The client was closed while its token was being fetched.")
-            )
-            if flight.task.rotating:
-                await asyncio.wait({flight.task}, timeout=self.close_timeout)
-            if not flight.abandoned:  # else it is ending already
-                flight.task.cancel()
-            await asyncio.wait({flight.task}, timeout=self.close_timeout)
+        # A flight of another event loop cannot be waited for: that loop is over, or ends it.
+        if self._loop is get_running_loop():
+            error = TokenError("The client was closed while its token was being fetched.")
+            await self.flights.end(error, self.close_timeout)
         if self.stored is not None:
             await self.stored.close()

@@ -103,6 +103,8 @@ class RenewalThrottle:
     def __init__(self, clock: Clock, *, interactive: bool = False) -> None:
         self._clock = clock
         self._interactive = interactive
+        #: A renewal whose outcome is not known: the new token, the rejected one, and when it was.
+        self.undecided: tuple[Token, Token, float] | None = None
         #: The result of the renewal that began a pause, also if time has ended it since.
         self.token: Token | None = None
         self._renewals = 0  # renewals in a row, each because the token of the last was rejected
@@ -132,6 +134,12 @@ class RenewalThrottle:
         self._paused_until = (self._clock.monotonic() if at is None else at) + pause
         self._ends_with_help = demanded or not self._interactive
 
+    def _decide(self) -> None:
+        if self.undecided is not None:  # it has not helped so far
+            token, rejected, at = self.undecided
+            self.undecided = None
+            self.record_renewal(token, rejected, at=at)
+
     def record_help(self, token: Token) -> None:
         """End the pause: an API has accepted this new token in a request that was rejected before."""
         if self.gave(token) and self._ends_with_help:
@@ -143,11 +151,12 @@ class RenewalThrottle:
 
     def reset(self) -> None:
         """Forget the renewals so far, as `reset_token` demands."""
-        self.token = None
+        self.token = self.undecided = None
         self._renewals = 0
 
     def rejection_error(self) -> TokenError | None:
         """Return the error to raise instead of a renewal that a 401 would cause now, or None."""
+        self._decide()
         pause = self._paused_until - self._clock.monotonic()
         if self.token is None or pause <= 0:
             return None
@@ -159,6 +168,7 @@ class RenewalThrottle:
 
     def log_rejection_once(self, rejected: Token) -> None:
         """Log that the API rejects a new token too, once for each token."""
+        self._decide()
         if not self.gave(rejected) or self.token is self._logged:
             return
         self._logged = self.token

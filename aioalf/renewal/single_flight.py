@@ -1,4 +1,7 @@
-"""`Flight`: one piece of work that many tasks wait for, and that none of them can kill."""
+"""`Flight`: one piece of work that many tasks wait for, and that none of them can kill.
+
+`SingleFlight`: at most one of them at a time.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import CLONEABLE, TokenError, clone
 
-__all__ = ("Flight",)
+__all__ = ("Flight", "SingleFlight")
 
 T = TypeVar("T")
 
@@ -120,6 +123,46 @@ class Flight(Generic[T]):
             for waiter in self._waiters:
                 if not waiter.done():
                     waiter.set_result(task.result())
+
+
+class SingleFlight(Generic[T]):
+    """Runs at most one flight at a time, in one event loop.
+
+    :param cancel_when_unawaited: see `Flight`.
+    """
+
+    def __init__(self, *, cancel_when_unawaited: bool) -> None:
+        self._cancel_when_unawaited = cancel_when_unawaited
+        #: The last flight, over or not.
+        self.last: Flight[T] | None = None
+
+    @property
+    def current(self) -> Flight[T] | None:
+        """The flight that can be joined, or None."""
+        flight = self.last
+        over = flight is None or flight.abandoned or flight.task.done()
+        return None if over else flight
+
+    def fly(self, work: Coroutine[Any, Any, T], timeout: float) -> Flight[T]:
+        """Make this work the flight that others join."""
+        cancel = self._cancel_when_unawaited
+        self.last = flight = Flight(work, timeout=timeout, cancel_when_unawaited=cancel)
+        return flight
+
+    async def end(self, error: TokenError, timeout: float) -> None:
+        """Raise an error in all that wait, and end the work.
+
+        :param timeout: seconds for work that may be rotating a refresh token to finish.
+        """
+        flight = self.last
+        if flight is None:
+            return
+        flight.fail_waiters(error)
+        if flight.task.rotating:
+            await asyncio.wait({flight.task}, timeout=timeout)
+        if not flight.abandoned:  # else it is ending already
+            flight.task.cancel()
+        await asyncio.wait({flight.task}, timeout=timeout)
 
 
 def _clone_for_waiter(error: BaseException) -> BaseException:

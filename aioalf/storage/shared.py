@@ -23,10 +23,16 @@ class StoredToken:
 
     :param storage: stores it.
     :param clock: the clocks and the sleep.
+    :param lock_timeout: seconds to wait for the storage's lock before going on without it.
+    :param expiry_margin: seconds before its expiry at which a stored token is not taken any more.
     """
 
-    def __init__(self, storage: GuardedStorage, clock: Clock) -> None:
+    def __init__(
+        self, storage: GuardedStorage, clock: Clock, lock_timeout: float, expiry_margin: float
+    ) -> None:
         self._storage = storage
+        self._lock_timeout = lock_timeout
+        self._expiry_margin = expiry_margin
         self._clock = clock
         #: A token with a refresh token that is not saved yet.
         self._unsaved: Token | None = None
@@ -42,8 +48,6 @@ class StoredToken:
         replaced: Token | None,
         only_fetch: bool,
         rejected: Container[str],
-        margins: tuple[float, float],
-        lock_timeout: float,
     ) -> tuple[Token, bool]:
         """Take the token that is stored, or fetch one and store it.
 
@@ -52,15 +56,13 @@ class StoredToken:
         :param replaced: the token that is to be replaced: only one that was issued later will do.
         :param only_fetch: whether no stored token will do.
         :param rejected: access tokens that an API has rejected.
-        :param margins: the seconds of `CachedToken` before its expiry at which a token will not do.
-        :param lock_timeout: seconds to wait for the storage's lock before going on without it.
         :return: the token, and whether it has been fetched.
         """
-        async with self._storage.locked(lock_timeout) as lease:
+        async with self._storage.locked(self._lock_timeout) as lease:
             stored = await self._storage.load()
             usable = stored is not None and not only_fetch and self._unsaved is None
             if stored is not None and usable and stored.access_token not in rejected:
-                cached_one = CachedToken(stored, self._clock, *margins)
+                cached_one = CachedToken(stored, self._clock, self._expiry_margin, 0.0)
                 if not cached_one.is_expired() and _can_replace(stored, replaced):
                     return stored, False
             if stored is not None and stored.refresh_token is None:
@@ -76,23 +78,20 @@ class StoredToken:
                 return other, False
             if await self._storage.save(token):
                 self._unsaved = None
-        self.retry_save_in_background(lock_timeout)
+        self.retry_save_in_background()
         return token, True
 
-    def retry_save_in_background(self, lock_timeout: float) -> None:
-        """Go on trying to save a token in the background; do nothing if all are saved.
-
-        :param lock_timeout: seconds to wait for the storage's lock before going on without it.
-        """
+    def retry_save_in_background(self) -> None:
+        """Go on trying to save a token in the background; do nothing if all are saved."""
         if self._unsaved is not None and self._saving_here() is None:
-            self._saving = detached(self._save_again(lock_timeout), "aioalf: token saving")
+            self._saving = detached(self._save_again(), "aioalf: token saving")
 
-    async def _save_again(self, lock_timeout: float) -> None:
+    async def _save_again(self) -> None:
         failures = 0
         while self._unsaved is not None:
             failures += 1
             await self._clock.sleep(backoff(failures))
-            async with self._storage.locked(lock_timeout):
+            async with self._storage.locked(self._lock_timeout):
                 await self._save_now()
 
     async def _save_now(self) -> None:

@@ -1,0 +1,41 @@
+"""What the log says of a renewal."""
+
+from __future__ import annotations
+
+import logging
+
+from ..errors import in_short
+from ..redaction import fingerprint
+from ..token import CachedToken, Token
+
+__all__ = ("NO_TOKEN", "log_failure", "log_token")
+
+logger = logging.getLogger("aioalf")
+
+#: The record of a failed token request after which there is no token.
+NO_TOKEN = "No token: %s%s"
+
+
+def log_token(token: Token, *, fetched: bool) -> None:
+    """Log which token there is now, and from where."""
+    source = "new" if fetched else "from the storage"
+    logger.debug("Token %s, %s", fingerprint(token.access_token), source)
+
+
+def log_failure(error: Exception, note: str, serving: CachedToken | None) -> None:
+    """Log that a renewal has failed.
+
+    :param note: when the next one may be made, or nothing.
+    :param serving: the old token, if it was renewed ahead and goes on serving.
+    """
+    cause = in_short(error)
+    end = note or ("" if cause.endswith("?") else ".")
+    if serving is None or serving.is_expired():
+        logger.warning(NO_TOKEN, cause, end)
+        return
+    logger.warning(
+        "The token was not renewed ahead, the old one serves for %.0f s more: %s%s",
+        serving.left(),
+        cause,
+        end,
+    )
