@@ -17,16 +17,10 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
 from aiohttp.payload import Payload
 from yarl import URL
 
+from .bearer.authorization import BearerCredentials, hide_token
 from .bearer.body import ReplayablePayload, replayable
 from .bearer.origins import origin_of, origins_of
-from .bearer.unauthorized import (
-    UNAUTHORIZED,
-    check_statuses,
-    renewed_for,
-    report,
-    send_without_token,
-)
-from .errors import without_credentials
+from .bearer.unauthorized import UNAUTHORIZED, check_statuses, renewed_for, send_without_token
 from .manager import TokenManager
 from .token import Token
 
@@ -68,7 +62,7 @@ class OAuth2Middleware:
         self._unauthorized = check_statuses(unauthorized_statuses)
         # The header for the present token, so that it is made once for each token.
         self._token: Token | None = None
-        self._value = ""
+        self._credentials = BearerCredentials()
 
     @property
     def token_manager(self) -> TokenManager:
@@ -83,7 +77,7 @@ class OAuth2Middleware:
         :raises TokenError: there is no token to be had.
         """
         if origin_of(request.url) not in self._origins:
-            return send_without_token(handler(request))
+            return send_without_token(handler(request), self._unauthorized)
         if body := request.body:  # b"" where there is none
             return self._with_body(request, handler, body)
         return self._authorized(request, handler, b"")
@@ -106,21 +100,16 @@ class OAuth2Middleware:
         manager = self._token_manager
         fresh = manager.peek()
         token = fresh or await manager.get()
-        if token is not self._token:
-            self._token, self._value = token, f"Bearer {token.access_token}"
         headers, chunked = request.headers.copy(), request.chunked
-        request.headers[hdrs.AUTHORIZATION] = self._value
-        response = await handler(request)
+        response = await self._send(request, handler, token)
         if response.status not in self._unauthorized:
             if fresh is None:
                 manager.report_accepted(token)
-            return _without_token(response)
+            return response
         can_send_again = not body or replayable(body)
-        renewed = await renewed_for(
-            response, token, manager, method=request.method, replayable=can_send_again
-        )
+        renewed = await renewed_for(response, token, manager, replayable=can_send_again)
         if renewed is None:
-            return _without_token(response)
+            return response
         # A middleware after this one may have changed it all, and will again: it gets what it got before.
         if request.body is not body:
             await request.update_body(None)
@@ -128,15 +117,27 @@ class OAuth2Middleware:
         request.chunked = chunked
         request.headers.clear()
         request.headers.extend(headers)
-        request.headers[hdrs.AUTHORIZATION] = f"Bearer {renewed.access_token}"
         request.update_expect_continue()  # so that a 100 is waited for once more
-        response = await handler(request)
-        report(manager, renewed, rejected=response.status in self._unauthorized)
-        return _without_token(response)
+        response = await self._send(request, handler, renewed)
+        if response.status in self._unauthorized:
+            manager.report_rejected(renewed)
+        else:
+            manager.report_accepted(renewed, resent=True)
+        return response
 
-
-def _without_token(response: ClientResponse) -> ClientResponse:
-    """Take the token out of a response that aiohttp may make an error of: a log may show its `repr`."""
-    if response.status >= 300 or hdrs.UPGRADE in response.request_info.headers:
-        response._request_info = without_credentials(response.request_info)
-    return response
+    async def _send(
+        self, request: ClientRequest, handler: ClientHandlerType, token: Token
+    ) -> ClientResponse:
+        """Send a request with the token; what aiohttp may make an error of does not hold the token."""
+        if token is not self._token:
+            self._token = token
+            self._credentials = BearerCredentials(f"Bearer {token.access_token}")
+        request.headers[hdrs.AUTHORIZATION] = self._credentials
+        try:
+            response = await handler(request)
+        except Exception as error:
+            hide_token(error)
+            raise
+        if response.status >= 300 or hdrs.UPGRADE in request.headers:
+            hide_token(response)
+        return response

@@ -154,7 +154,9 @@ class Sender:
         if session is None or self._loop is not get_running_loop():
             session = self.open_session()
         if self._origins is not None and not self.token_allowed(url):
-            return await send_without_token(session.request(method, url, **options))
+            return await send_without_token(
+                session.request(method, url, **options), self.unauthorized
+            )
         raise_for_status, body = self._raise_for_status, None
         if options or raise_for_status:
             raise_for_status, body = self._extract_options(options)
@@ -242,7 +244,7 @@ class Sender:
         """Send a request that was answered 401 once more, with a new token, or hand the 401 on."""
         manager, headers = self.token_manager, options["headers"]
         hops = response.history
-        if hops and not had_token(response.request_info, headers[hdrs.AUTHORIZATION]):
+        if hops and not had_token(response, headers[hdrs.AUTHORIZATION]):
             return response
         dropped = bool(hops) and body_dropped_by_redirect(response)
         replayable, body = True, options.get("data")
@@ -251,9 +253,7 @@ class Sender:
 
             replayable = can_be_sent_again(body)
         try:
-            renewed = await renewed_for(
-                response, token, manager, method=method, replayable=replayable
-            )
+            renewed = await renewed_for(response, token, manager, replayable=replayable)
         except TokenHTTPError as error:
             if (answer := self._error_response(error, raise_for_status)) is None:
                 raise

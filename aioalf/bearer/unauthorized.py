@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Iterable
 
-from aiohttp import ClientError, ClientResponse, RequestInfo, hdrs
+from aiohttp import ClientError, ClientResponse, hdrs
 
 from ..manager import TokenManager
 from ..token import Token
@@ -18,7 +18,6 @@ __all__ = (
     "check_statuses",
     "had_token",
     "renewed_for",
-    "report",
     "send_without_token",
 )
 
@@ -31,57 +30,46 @@ _DRAIN_TIME = 1.0  # seconds
 
 
 async def renewed_for(
-    response: ClientResponse | None,
-    token: Token,
-    manager: TokenManager,
-    *,
-    method: str,
-    replayable: bool = True,
+    response: ClientResponse, token: Token, manager: TokenManager, *, replayable: bool
 ) -> Token | None:
     """Return the token to send a rejected request with again, or None if its 401 is to be handed on.
 
-    :param response: the 401, which is drained if the request is sent again; None if it is closed already.
+    :param response: the 401, which is drained if the request is sent again.
     :param token: the token that was rejected.
     :param manager: replaces it.
-    :param method: the method of the request, for the log.
     :param replayable: whether the request can be sent again; if not, the next one has a new token.
     :raises TokenError: there is no new token.
     """
     if not replayable:
         logger.warning(
-            "A %s request was answered 401 and cannot be sent again: its body can be read only once."
-            " The 401 is returned, and the next request has a new token.",
-            method,
+            "A %s request was answered %s and cannot be sent again: its body can be read only once."
+            " The %s is returned, and the next request has a new token.",
+            response.method,
+            response.status,
+            response.status,
         )
         manager.renew_in_background(token)
         return None
     if manager.renewal_blocked(token):
         return None
-    if response is not None:
-        await drain(response)
+    await drain(response)
     return await manager.renew(token)
 
 
-def report(manager: TokenManager, token: Token, *, rejected: bool) -> None:
-    """Report what the API said of the new token."""
-    if rejected:
-        manager.report_rejected(token)
-    else:
-        manager.report_accepted(token, resent=True)
-
-
-def had_token(request_info: RequestInfo, authorization: str) -> bool:
+def had_token(response: ClientResponse, authorization: str) -> bool:
     """Whether the request that was answered carried the token.
 
     aiohttp leaves it out after a redirect to another origin. A 401 from there says nothing about it.
     """
+    request_info = response.request_info
     if request_info.headers.get(hdrs.AUTHORIZATION) == authorization:
         return True
     logger.info(
-        "A %s request to %s was answered 401: it came from a redirect to another origin, where the token"
+        "A %s request to %s was answered %s: it came from a redirect to another origin, where the token"
         " is not sent.",
         request_info.method,
         request_info.url.host,
+        response.status,
     )
     return False
 
@@ -95,14 +83,20 @@ def body_dropped_by_redirect(response: ClientResponse) -> bool:
     )
 
 
-async def send_without_token(sending: Awaitable[ClientResponse]) -> ClientResponse:
-    """Send a request to an origin that the token does not belong to; a 401 may be a mistake in origins=."""
+async def send_without_token(
+    sending: Awaitable[ClientResponse], unauthorized: frozenset[int]
+) -> ClientResponse:
+    """Send a request to an origin that the token does not belong to.
+
+    :param unauthorized: the statuses that may come of a mistake in origins=.
+    """
     response = await sending
-    if response.status in UNAUTHORIZED:
+    if response.status in unauthorized:
         logger.info(
-            "A %s request to %s was answered 401. Its origin is not in origins=, so no token was sent.",
+            "A %s request to %s was answered %s. Its origin is not in origins=, so no token was sent.",
             response.method,
             response.url.with_path("/").human_repr() if response.url.scheme else response.url.host,
+            response.status,
         )
     return response
 
@@ -112,13 +106,15 @@ def check_statuses(statuses: Iterable[int]) -> frozenset[int]:
 
     :raises ValueError: one of them is not a client error (RFC 9110 section 15.5), or there is none.
     """
-    checked = frozenset(statuses)
-    if not checked or not all(isinstance(one, int) and 400 <= one <= 499 for one in checked):
-        raise ValueError(
-            "unauthorized_statuses takes statuses from 400 to 499 such as {401, 419}, not"
-            f" {sorted(map(str, checked))}."
-        )
-    return checked
+    try:
+        checked = frozenset(statuses)
+        if checked and all(400 <= status <= 499 for status in checked):
+            return checked
+    except TypeError:
+        pass  # one number, or text
+    raise ValueError(
+        f"unauthorized_statuses takes statuses from 400 to 499 such as {{401, 419}}, not {statuses!r}."
+    )
 
 
 async def drain(response: ClientResponse) -> None:
