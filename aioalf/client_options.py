@@ -54,7 +54,7 @@ def _check(options: Mapping[str, Any]) -> None:
     timeout = options.get("timeout", sentinel)
     if timeout is not None and timeout is not sentinel and not isinstance(timeout, ClientTimeout):
         raise TypeError(
-            f"timeout takes an aiohttp.ClientTimeout, such as ClientTimeout(total=10), not a"
+            "timeout takes an aiohttp.ClientTimeout such as ClientTimeout(total=10), not a value of type"
             f" {type(timeout).__name__}."
         )
     base_url = options.get("base_url")

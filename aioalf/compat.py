@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakSet
 
 from .errors import TokenError
 from .protocol.token_endpoint import token_from
@@ -28,6 +29,7 @@ _GET = ("get_token", "_has_token")
 _RESPONSE = ("_get_token_data", "_request_token")
 _STEPS = frozenset({"get", "reset_token", "_update_token", *_GET, *_RESPONSE})
 _OURS = __name__.partition(".")[0]
+_warned: WeakSet[type] = WeakSet()
 
 
 class OverridableSteps:
@@ -224,8 +226,9 @@ class OverridableSteps:
 
 
 def warn_of_lost_overrides(client_class: type) -> None:
-    """Warn of a step of 0.4.0's `Client` that a subclass overrides and that is not called any more."""
-    if hasattr(client_class, "_authorized_fetch"):
+    """Warn once of a step of 0.4.0's `Client` that a subclass overrides and that is not called any more."""
+    if hasattr(client_class, "_authorized_fetch") and client_class not in _warned:
+        _warned.add(client_class)
         warnings.warn(
             f"{client_class.__name__}._authorized_fetch is not called: aio-alf sends requests in another"
             " way since 0.5.0. Override request(), or use a middleware of aiohttp (middlewares=).",

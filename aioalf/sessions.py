@@ -48,8 +48,8 @@ def bind_to_running_loop(
 def refuse_to_be_pickled(self: object) -> NoReturn:
     """Raise the error of an object that belongs to its process; stands for ``__reduce__``."""
     raise TypeError(
-        f"A {type(self).__name__} cannot be pickled: it holds a secret and what belongs to its process."
-        " Make one in each process; they may share a TokenStorage."
+        f"A {type(self).__name__} can be neither pickled nor copied: it holds a secret and what belongs to"
+        " its process. Make one in each process; they may share a TokenStorage."
     )
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp.abc import AbstractStreamWriter
-from clients import arrived, client_of, status_of
+from clients import arrived, client_of, manager_of, status_of
 from managing import turns
 
-from aioalf import Client
+from aioalf import Client, OAuth2Middleware
 from aioalf.bearer.body import ReplayablePayload, _write_until_cancelled, replayable
 from aioalf.testing import AuthorizationServer, ReceivedRequest
 
@@ -296,19 +296,6 @@ async def test_a_read_that_comes_back_late_takes_nothing_from_the_second_sending
     assert (SMALL * 100) in second.body
 
 
-if hasattr(aiohttp, "UploadTracker"):
-
-    async def test_an_upload_tracker_sees_the_first_sending(server: AuthorizationServer) -> None:
-        """aiohttp refuses to use one twice; that is no reason to fail."""
-        async with client_of(server) as client:
-            await status_of(client, server.resource)
-            server.revoke_all()
-            tracker = aiohttp.UploadTracker()
-            async with client.post(server.resource, data=SMALL, upload_tracker=tracker) as response:
-                assert response.status == 200
-            assert tracker.bytes_written == len(SMALL)
-
-
 async def test_the_caller_s_own_body_objects_are_not_changed(server: AuthorizationServer) -> None:
     """A dict, a list, a JSON value: what was given is what it was."""
     form, value = {"a": "1"}, {"a": [1]}
@@ -453,3 +440,64 @@ async def test_a_file_that_knows_neither_closed_nor_seekable_is_sent_once(
         payload = aiohttp.payload.IOBasePayload(body)
         async with client.post(server.resource, data=payload) as response:
             assert (await response.json())["body"] == "hello"
+
+
+@pytest.mark.parametrize("way", ["client", "middleware"])
+async def test_a_form_that_went_out_before_is_sent_again_whole(
+    way: str, server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """aiohttp uses a form's writer more than once, and says of it that it is consumed."""
+    async with manager_of(server) as manager:
+        middlewares = () if way == "client" else (OAuth2Middleware(manager, origins=server.url),)
+        session = aiohttp.ClientSession(middlewares=middlewares)
+        async with session, Client(token_manager=manager, session=session) as client:
+            sender = client if way == "client" else session
+            form = aiohttp.FormData({"before": "1"})
+            form.add_field("file", io.BytesIO(SMALL), filename="a")
+            bodies = []
+            for _ in range(3):
+                async with sender.post(server.resource, data=form) as response:
+                    assert response.status == 200
+                    bodies.append(arrived(server)[-1].body)
+                server.revoke_all()
+    assert SMALL in bodies[0]
+    assert len(set(bodies)) == 1
+    assert len(arrived(server)) == 1 + 2 + 2
+
+
+async def test_data_and_json_together_are_refused_by_aiohttp_and_nothing_is_closed(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """The same error as without this library, and the caller's file is as it was."""
+    with file_of(tmp_path, SMALL).open("rb") as file:
+        file.read(3)
+        async with aiohttp.ClientSession() as bare, client_of(server) as client:
+            with pytest.raises(ValueError, match="data and json") as expected:
+                await bare.post(server.resource, data=file, json={})
+            with pytest.raises(ValueError, match="data and json") as caught:
+                await client.post(server.resource, data=file, json={})
+        assert str(caught.value) == str(expected.value)
+        assert not file.closed
+        assert file.tell() == 3
+    assert arrived(server) == []
+
+
+async def test_an_async_generator_reaches_aiohttp_as_it_is(
+    server: AuthorizationServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The very object: what is put around aiohttp may look at it."""
+    seen: list[Any] = []
+    real = aiohttp.ClientSession._request
+
+    async def request(self: aiohttp.ClientSession, *args: Any, **options: Any) -> Any:
+        seen.append(options.get("data"))
+        return await real(self, *args, **options)
+
+    async with client_of(server) as client:
+        await client.token_manager.get()
+        monkeypatch.setattr(aiohttp.ClientSession, "_request", request)
+        body = chunks()
+        async with client.post(server.resource, data=body) as response:
+            assert response.status == 200
+    assert seen == [body]
+    assert seen[0] is body

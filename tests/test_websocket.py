@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import aiohttp
@@ -168,3 +169,213 @@ async def test_a_handshake_that_was_accepted_resets_the_back_off(
                 await websocket.close()
             assert server.token_requests == number
             server.revoke_all()
+
+
+class Refused(Exception):
+    """What an application's own ``raise_for_status`` raises."""
+
+
+async def refuse(response: aiohttp.ClientResponse) -> None:
+    """Raise what an application raises."""
+    if response.status >= 400:
+        raise Refused(response.status, await response.text())
+
+
+@pytest.mark.parametrize("borrowed", [False, True])
+async def test_a_session_s_own_raise_for_status_gets_the_last_answer(
+    borrowed: bool, server: AuthorizationServer
+) -> None:
+    """With its body, as for a request; a 401 that is made good it does not get."""
+    session = aiohttp.ClientSession(raise_for_status=refuse)
+    async with session, manager_of(server) as manager:
+        options: dict[str, Any] = {"token_manager": manager}
+        options |= {"session": session} if borrowed else {"raise_for_status": refuse}
+        async with Client(**options) as client:
+            await client.get(server.resource)
+            for _ in range(3):
+                server.revoke_all()
+                async with client.ws_connect(server.websocket) as websocket:
+                    await websocket.send_str("hello")
+                    assert await websocket.receive_str() == "hello"
+            assert server.token_requests == 4
+            server.resource_answer_next(401, body="first")
+            server.resource_answer_next(401, body="second")
+            with pytest.raises(Refused) as caught:
+                await client.ws_connect(server.websocket)
+            assert caught.value.args == (401, "second")
+            server.resource_answer_next(403, body="never")
+            with pytest.raises(Refused) as caught:
+                await client.ws_connect(server.websocket)
+            assert caught.value.args == (403, "never")
+
+
+async def test_a_session_that_raises_for_status_raises_what_it_does_for_a_request(
+    server: AuthorizationServer,
+) -> None:
+    """As in aiohttp: `ClientResponseError`, before the handshake is looked at."""
+    server.resource_answer_next(401, times=2)
+    async with client_of(server, raise_for_status=True) as client:
+        with pytest.raises(aiohttp.ClientResponseError) as caught:
+            await client.ws_connect(server.websocket)
+    assert type(caught.value) is aiohttp.ClientResponseError
+    assert caught.value.status == 401
+    assert server.token_requests == 2
+
+
+async def test_the_log_says_once_that_a_handshake_with_a_new_token_was_answered_401_too(
+    server: AuthorizationServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As for a request."""
+    server.resource_answer_next(401, times=5)
+    async with client_of(server) as client:
+        for _ in range(4):
+            with pytest.raises(aiohttp.WSServerHandshakeError):
+                await client.ws_connect(server.websocket)
+    (record,) = (r for r in caplog.records if "rejects new tokens" in r.getMessage())
+    assert record.levelno == logging.WARNING
+
+
+async def test_a_handshake_is_made_again_over_the_same_connection(
+    server: AuthorizationServer,
+) -> None:
+    """Its 401 is read to the end first."""
+    async with client_of(server) as client:
+        await client.get(server.resource)
+        server.revoke_all()
+        async with client.ws_connect(server.websocket) as websocket:
+            await websocket.close()
+    assert len({request.peer_port for request in arrived(server, "websocket")}) == 1
+
+
+async def test_other_statuses_may_say_that_a_handshake_s_token_is_not_accepted(
+    server: AuthorizationServer,
+) -> None:
+    """Those of ``unauthorized_statuses=``."""
+    server.resource_answer_next(419)
+    async with client_of(server, unauthorized_statuses={401, 419}) as client:
+        async with client.ws_connect(server.websocket) as websocket:
+            await websocket.close()
+    assert server.token_requests == 2
+
+
+async def test_a_handshake_may_have_options_that_a_request_has(
+    server: AuthorizationServer,
+) -> None:
+    """Parameters, protocols, a time limit, compression; both times."""
+    async with client_of(server) as client:
+        await client.get(server.resource)
+        server.revoke_all()
+        timeout = aiohttp.ClientWSTimeout(ws_receive=5)
+        async with client.ws_connect(
+            server.websocket, params={"a": "1"}, protocols=("x",), timeout=timeout, compress=15
+        ) as websocket:
+            await websocket.send_json({"a": "b" * 1000})
+            assert await websocket.receive_json() == {"a": "b" * 1000}
+    first, second = arrived(server, "websocket")
+    assert first.target == second.target == "/ws?a=1"
+    assert first.headers["Sec-WebSocket-Protocol"] == second.headers["Sec-WebSocket-Protocol"]
+
+
+@pytest.mark.parametrize("at", ["token", "first", "renewal", "second"])
+async def test_a_handshake_that_is_cancelled_ends_at_once_and_leaves_nothing_behind(
+    at: str, server: AuthorizationServer
+) -> None:
+    """Wherever it is; the next one opens."""
+    async with client_of(server, connector=aiohttp.TCPConnector(limit=1)) as client:
+        if at in ("first", "renewal", "second"):
+            await client.token_manager.get()
+        if at in ("renewal", "second"):
+            server.resource_answer_next(401)
+        if at in ("token", "renewal"):
+            server.latency = 30
+        else:
+            server.resource_stall_next()
+        tokens, handshakes = {
+            "token": (1, 0),
+            "first": (1, 1),
+            "renewal": (2, 1),
+            "second": (2, 2),
+        }[at]
+        opening = asyncio.ensure_future(echo_once(client, server))
+        await server.wait_until(
+            lambda: (server.token_requests, server.resource_requests) == (tokens, handshakes)
+        )
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        server.latency = 0
+        if at == "token":
+            return  # the token request goes on, for the next one
+        server.clear_next()
+        if at != "renewal":
+            assert await echo_once(client, server) == "hello"
+
+
+async def echo_once(client: Client, server: AuthorizationServer) -> str:
+    """What a websocket says."""
+    async with client.ws_connect(server.websocket) as websocket:
+        await websocket.send_str("hello")
+        return await websocket.receive_str()
+
+
+async def test_a_client_that_is_closed_while_its_handshake_is_renewed_says_so(
+    server: AuthorizationServer,
+) -> None:
+    """And asks for nothing more."""
+    async with manager_of(server) as manager:
+        client = Client(token_manager=manager)
+        await manager.get()
+        server.resource_answer_next(401)
+        server.latency = 0.1
+        opening = asyncio.ensure_future(echo_once(client, server))
+        await server.wait_until(lambda: server.token_requests == 2)
+        await client.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            await opening
+        with pytest.raises(RuntimeError, match="closed"):
+            await client.ws_connect(server.websocket)
+    assert len(arrived(server, "websocket")) == 1
+
+
+@pytest.fixture
+def patched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A tracer's wrapper of aiohttp's method; gives the URLs that it has seen."""
+    seen: list[str] = []
+    real = aiohttp.ClientSession.ws_connect
+
+    def ws_connect(self: aiohttp.ClientSession, url: Any, **options: Any) -> Any:
+        seen.append(str(url))
+        return real(self, url, **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "ws_connect", ws_connect)
+    return seen
+
+
+async def test_a_wrapper_of_aiohttp_s_ws_connect_is_called(
+    server: AuthorizationServer, patched: list[str]
+) -> None:
+    """Once for each websocket; the handshake carries the token all the same."""
+    async with client_of(server) as client:
+        assert await echo_once(client, server) == "hello"
+    assert patched == [server.websocket]
+
+
+async def test_what_a_test_puts_in_the_place_of_a_session_s_ws_connect_is_called(
+    server: AuthorizationServer,
+) -> None:
+    """A stand-in of the session has no method of aiohttp's at all."""
+
+    class Session:
+        raise_for_status = trust_env = False
+        auth = None
+
+        async def request(self, *args: Any, **options: Any) -> Any:
+            raise AssertionError
+
+        async def ws_connect(self, url: str, **options: Any) -> Any:
+            return url, options
+
+    session: Any = Session()
+    async with client_of(server, session=session) as client:
+        connected: Any = await client.ws_connect("ws://a", heartbeat=3)
+    assert connected == ("ws://a", {"heartbeat": 3})
