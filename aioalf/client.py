@@ -129,7 +129,7 @@ class Client:
             named["http_options"] = http_options if http_options is not None else {}
             token_manager = self.token_manager_class(**named, **for_manager)
         self._token_manager: TokenManager = token_manager
-        base_url = for_session.get("base_url") or getattr(session, "_base_url", None)
+        base_url = for_session.get("base_url", getattr(session, "_base_url", None))
         self._sender = Sender(
             token_manager,
             session if session is not None else OwnedSession(lambda: ClientSession(**for_session)),

@@ -11,6 +11,7 @@ from aiohttp.helpers import sentinel
 from yarl import URL
 
 from .bearer.authorization import AUTH_REFUSED
+from .bearer.origins import origins_of
 from .manager import TokenManager
 from .redaction import safe_url
 
@@ -58,7 +59,10 @@ def _check(options: Mapping[str, Any]) -> None:
             f" {type(timeout).__name__}."
         )
     base_url = options.get("base_url")
-    if base_url is not None and URL(base_url).absolute and not URL(base_url).path.endswith("/"):
+    if base_url is None:
+        return
+    origins_of(base_url, "base_url")
+    if not URL(base_url).path.endswith("/"):
         raise ValueError(
             f"base_url is {safe_url(base_url)!r}; its path must end with a slash, or the last part of it"
             " would be lost when a path is joined to it."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -219,3 +220,30 @@ async def test_a_redirect_with_credentials_of_its_own_goes_without_the_token(
         assert response.status == 401
     assert [value.partition(" ")[0] for value in bearer(elsewhere.log[0])] == ["Basic"]
     assert (server.token_requests, elsewhere.resource_requests) == (1, 1)
+
+
+@pytest.mark.parametrize("websocket", [False, True])
+async def test_a_401_from_where_the_token_was_not_sent_says_so_in_the_log(
+    websocket: bool,
+    server: AuthorizationServer,
+    elsewhere: AuthorizationServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One line at INFO, with the host; an answer that is fine is not worth one."""
+    caplog.set_level(logging.INFO, "aioalf")
+    async with client_of(server) as client:
+        server.resource_answer_next(302, {"Location": elsewhere.url + "/ws"})
+        if websocket:
+            with pytest.raises(aiohttp.WSServerHandshakeError):
+                await client.ws_connect(server.websocket)
+        else:
+            assert await status_of(client, server.resource) == 401
+        server.resource_answer_next(302, {"Location": elsewhere.url + "/ws"})
+        elsewhere.resource_answer_next(200)
+        assert await status_of(client, server.resource) == 200
+    (record,) = (r for r in caplog.records if r.levelno >= logging.INFO)
+    assert record.getMessage() == (
+        "A GET request to 127.0.0.1 was answered 401: it came from a redirect to another origin, where"
+        " the token is not sent."
+    )
+    assert server.token_requests == 1

@@ -11,7 +11,7 @@ import pytest
 from clients import arrived, bearer, client_of, manager_of, scripted_server, status_of
 from fakes import FakeClock
 
-from aioalf import OAuth2Middleware, TokenError
+from aioalf import Client, OAuth2Middleware, TokenError
 from aioalf.bearer import unauthorized
 from aioalf.testing import AuthorizationServer
 
@@ -179,6 +179,64 @@ async def test_raise_for_status_does_not_get_in_the_way_of_the_retry(
     else:
         assert str(caught.value) == "second"
         assert asked == [200, 200, 401]
+
+
+async def ask(way: str, session: Any, url: str) -> int:
+    """The status of a request, or of a handshake that failed."""
+    if way != "websocket":
+        async with session.get(url) as response:
+            return int(response.status)
+    try:
+        await (await session.ws_connect(url)).close()
+    except aiohttp.WSServerHandshakeError as error:
+        return error.status
+    return 101
+
+
+@pytest.mark.parametrize("way", ["client", "middleware", "websocket"])
+async def test_one_resource_that_always_answers_401_costs_few_token_requests(
+    way: str, server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """It means 403. What other requests are answered says nothing about it."""
+    async with manager_of(server, clock=clock) as manager:
+        middlewares = (OAuth2Middleware(manager, origins=server.url),)
+        async with (
+            aiohttp.ClientSession(middlewares=middlewares) as with_middleware,
+            Client(token_manager=manager) as client,
+        ):
+            session = with_middleware if way == "middleware" else client
+            url = server.websocket if way == "websocket" else server.resource
+            for _ in range(20):
+                assert await ask(way, session, url) < 300
+                server.resource_answer_next(401, times=2)
+                assert await ask(way, session, url) == 401
+                server.clear_next()
+            assert server.token_requests == 2
+            clock.advance(1)
+            server.resource_answer_next(401, times=2)
+            assert await ask(way, session, url) == 401
+            assert server.token_requests == 3
+
+
+async def test_many_good_requests_beside_a_bad_resource_cost_no_token_requests(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Ten tasks on the one, and one on the other, which answers 401 whatever the token is."""
+
+    async def handle(
+        head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        status = b"401 No" if b"/bad" in head else b"200 OK"
+        writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+
+    async with scripted_server(handle) as url, client_of(server, clock=clock) as client:
+
+        async def often(path: str) -> set[int]:
+            return {await status_of(client, url + path) for _ in range(20)}
+
+        good, bad = [often("/good") for _ in range(10)], often("/bad")
+        assert await asyncio.gather(bad, *good) == [{401}] + [{200}] * 10
+    assert server.token_requests == 2
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "head", "options"])

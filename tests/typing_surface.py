@@ -124,6 +124,19 @@ class Special(Client):
     token_manager_class = TokenManager
 
 
+class SpecialManager(TokenManager):
+    """A manager of one's own."""
+
+
+async def subclasses() -> None:
+    """What is entered is what was made."""
+    async with Special(unauthorized_statuses={401, 419}) as client:
+        assert_type(client, Special)
+    async with SpecialManager() as manager:
+        assert_type(manager, SpecialManager)
+    OAuth2Middleware(manager, origins="https://api.example", unauthorized_statuses=(403,))
+
+
 def errors(error: TokenError) -> None:
     """What an error carries."""
     if isinstance(error, TokenHTTPError):

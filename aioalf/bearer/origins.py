@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from yarl import URL
 
+from ..redaction import safe_url
+
 __all__ = ("AllowedOrigins", "Origin", "joined", "origin_of", "origins_of")
 
 #: Scheme, host in lower case, and port, which is the default of the scheme where none is given.
@@ -30,8 +32,9 @@ def origins_of(urls: str | URL | Iterable[str | URL], named: str = "origins") ->
     for url in [urls] if isinstance(urls, (str, URL)) else urls:
         scheme, host, port = origin_of(URL(url))
         if scheme not in _SCHEMES or not host or "*" in host:
+            shown = safe_url(url) if "@" in str(url) else str(url)
             raise ValueError(
-                f"{named}: {str(url)!r} is not an origin such as 'https://api.example.com'."
+                f"{named}: {shown!r} is not an origin such as 'https://api.example.com'."
             )
         origins.update((each, host, port) for each in _SCHEMES[scheme])
     if not origins:
@@ -56,11 +59,11 @@ class AllowedOrigins:
     def __init__(
         self, origins: str | URL | Iterable[str | URL] | None, base_url: str | URL | None
     ) -> None:
-        if origins is None:
-            self._origins = origins_of(base_url or "", "base_url")
-        else:  # an empty list is a mistake, and does not mean any origin
-            self._origins = origins_of(origins)
         self._base_url = base_url
+        if origins is None and base_url is not None:
+            self._origins = origins_of(base_url, "base_url")
+        else:  # an empty list is a mistake, and does not mean any origin
+            self._origins = origins_of(origins or ())
 
     def __contains__(self, url: str | URL) -> bool:
         try:
