@@ -9,10 +9,8 @@ from aiohttp import ClientResponse, ClientSession, hdrs
 from aiohttp.client import _RequestContextManager, _WSRequestContextManager
 from yarl import URL
 
-from .bearer.handshake import connect, except_in_first_handshake
 from .bearer.sender import AUTH_REFUSED, Sender
 from .bearer.unauthorized import UNAUTHORIZED, check_statuses
-from .client_options import split_options
 from .compat import warn_of_lost_overrides
 from .manager import ClientSecret, TokenManager
 from .sessions import OwnedSession, refuse_to_be_pickled
@@ -86,7 +84,12 @@ class Client:
         **options: Any,  # the union of what a manager class and ClientSession take
     ) -> None:
         warn_of_lost_overrides(type(self))
-        for_manager, for_session = split_options(self.token_manager_class, options)
+        for_manager: dict[str, Any] = {}
+        for_session: dict[str, Any] = {}
+        if options:
+            from .client_options import split_options
+
+            for_manager, for_session = split_options(self.token_manager_class, options)
         passed = {
             "client_auth": client_auth,
             "token_storage": token_storage,
@@ -127,6 +130,8 @@ class Client:
         self._token_manager: TokenManager = token_manager
         base_url = for_session.get("base_url") or getattr(session, "_base_url", None)
         if callable(for_session.get("raise_for_status")):
+            from .bearer.handshake import except_in_first_handshake
+
             for_session["raise_for_status"] = except_in_first_handshake(
                 for_session["raise_for_status"]
             )
@@ -255,6 +260,8 @@ class Client:
         :raises TokenError: there is no token to be had; always raised, never returned.
         :raises aiohttp.WSServerHandshakeError: as aiohttp does; with status 401 after the second one.
         """
+        from .bearer.handshake import connect  # most programs open no websocket
+
         return _WSRequestContextManager(connect(self._sender, url, options))
 
     # -- its end

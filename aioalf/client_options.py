@@ -25,8 +25,6 @@ def split_options(
     :raises TypeError: neither of them knows a keyword, or a value is of the wrong kind.
     :raises ValueError: ``base_url`` is not a URL that paths can be joined to.
     """
-    if not options:
-        return {}, {}
     for_manager = dict(inspect.signature(manager_class).parameters)
     if any(p.kind is p.VAR_KEYWORD for p in for_manager.values()):
         for_manager.update(inspect.signature(TokenManager).parameters)

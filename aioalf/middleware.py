@@ -137,6 +137,8 @@ class OAuth2Middleware:
 
 def _without_token(response: ClientResponse) -> ClientResponse:
     """Take the token out of a response that aiohttp may make an error of: a log may show its `repr`."""
-    if response.status >= 300 or hdrs.UPGRADE in response.request_info.headers:
-        response._request_info = without_credentials(response.request_info)
+    info = response._request_info
+    if response.status >= 300 or hdrs.UPGRADE in info.headers:
+        response._request_info = without_credentials(info)
+        response._cache.pop("request_info", None)  # a middleware may have looked at it
     return response

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from io import IOBase
 from typing import Any, cast
 
-from aiohttp import ClientResponse, FormData, MultipartWriter, hdrs, payload
+from aiohttp import FormData, MultipartWriter, payload
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import (
     AsyncIterablePayload,
@@ -22,11 +22,8 @@ from aiohttp.payload import (
     Payload,
 )
 
-from .._tasks import wait_done
-
 __all__ = (
     "ReplayablePayload",
-    "body_dropped_by_redirect",
     "can_be_sent_again",
     "held_open",
     "replayable",
@@ -216,6 +213,8 @@ async def _write_until_cancelled(
     A 401 may come in mid-body, and a thread cannot be cancelled. One that reads the next part of a file
     would move the position after the second send has gone back to the start: a part would be missing.
     """
+    from .._tasks import wait_done
+
     stoppable = _StoppableWriter(writer)
     writing = asyncio.ensure_future(
         body.write_with_length(cast("AbstractStreamWriter", stoppable), length)
@@ -241,12 +240,3 @@ def _payload(data: Any) -> Payload:
         return payload.get_payload(made, disposition=None)
     except payload.LookupError:
         return FormData(made)()
-
-
-def body_dropped_by_redirect(response: ClientResponse) -> bool:
-    """Whether a redirect on the way has left the body out, by the rules that aiohttp follows."""
-    return any(
-        (hop.status == 303 and hop.method != hdrs.METH_HEAD)
-        or (hop.status in (301, 302) and hop.method == hdrs.METH_POST)
-        for hop in response.history
-    )

@@ -15,17 +15,9 @@ from ..errors import TokenErrorResponse, TokenHTTPError
 from ..manager import TokenManager
 from ..sessions import OwnedSession, bind_to_running_loop
 from ..token import Token
-from .body import (
-    ReplayablePayload,
-    body_dropped_by_redirect,
-    can_be_sent_again,
-    held_open,
-    replayable_body,
-)
-from .origins import origin_of, origins_of
-from .other_credentials import sent_with_token, with_pinned_token
 from .unauthorized import (
     UNAUTHORIZED,
+    body_dropped_by_redirect,
     had_token,
     raise_for_status_of,
     renewed_for,
@@ -33,6 +25,7 @@ from .unauthorized import (
 )
 
 if TYPE_CHECKING:
+    from .body import ReplayablePayload
     from .origins import Origin
 
 __all__ = ("AUTH_REFUSED", "Sender")
@@ -82,10 +75,12 @@ class Sender:
         self._fast_path = False  # whether a request without options needs no more than the token
         self._loop: asyncio.AbstractEventLoop | None = None
         self._origins: frozenset[Origin] | None = None
-        if origins is not None:  # an empty list is a mistake, and not "any origin"
-            self._origins = origins_of(origins)
-        elif base_url is not None:
-            self._origins = origins_of(base_url, "base_url")
+        if origins is not None or base_url is not None:
+            from .origins import origins_of
+
+            # An empty list of origins is a mistake, and does not mean any origin.
+            named = (base_url or "", "base_url") if origins is None else (origins, "origins")
+            self._origins = origins_of(*named)
         self._base_url = base_url
         self._raise_token_errors = raise_token_errors
         # The header for the present token, so that it is made once for each token.
@@ -141,12 +136,16 @@ class Sender:
                 try:
                     response = await session._request(method, url, headers=headers)
                 except (ClientResponseError, ValueError) as error:
+                    from .other_credentials import sent_with_token
+
                     response = await sent_with_token(error, session, method, url, options)
                 if response.status != 401 or self.closed:
                     return response
                 return await self._resend(response, token, method, url, options, False)
         if "upload_tracker" not in options:
             return await self._send(method, url, options)
+        from .body import held_open
+
         with held_open(options["upload_tracker"]):
             return await self._send(method, url, options)
 
@@ -200,11 +199,15 @@ class Sender:
         options["headers"] = self.authorized_headers(options.get("headers"), token)
         try:
             if self._trust_env:  # a .netrc may hold other credentials
+                from .other_credentials import with_pinned_token
+
                 options = with_pinned_token(options, session._middlewares)
             unpatched = self._unpatched and ClientSession.request is _REQUEST
             request = session._request if unpatched else session.request
             return await request(method, url, **options)
         except (ClientResponseError, ValueError) as error:
+            from .other_credentials import sent_with_token
+
             return await sent_with_token(error, session, method, url, options)
 
     def _extract_options(self, options: dict[str, Any]) -> tuple[Any, ReplayablePayload | None]:
@@ -219,6 +222,8 @@ class Sender:
         body = options.get("data")
         if body is None or options.get("json") is not None:  # of both, aiohttp says what is wrong
             return raise_for_status, None
+        from .body import ReplayablePayload, replayable_body
+
         options["data"] = body = replayable_body(body)
         return raise_for_status, body if isinstance(body, ReplayablePayload) else None
 
@@ -237,14 +242,14 @@ class Sender:
         if hops and not had_token(response.request_info, headers[hdrs.AUTHORIZATION]):
             return response
         dropped = bool(hops) and body_dropped_by_redirect(response)
-        body = None if dropped else options.get("data")
+        replayable, body = True, options.get("data")
+        if body is not None and not dropped:
+            from .body import can_be_sent_again
+
+            replayable = can_be_sent_again(body)
         try:
             renewed = await renewed_for(
-                response,
-                token,
-                manager,
-                method=method,
-                replayable=body is None or can_be_sent_again(body),
+                response, token, manager, method=method, replayable=replayable
             )
         except TokenHTTPError as error:
             return self._error_response(error, raise_for_status)
@@ -287,6 +292,8 @@ class Sender:
     def token_allowed(self, url: str | URL) -> bool:
         if self._origins is None:
             return True
+        from .origins import origin_of
+
         try:
             asked = URL(url)
         except (TypeError, ValueError):

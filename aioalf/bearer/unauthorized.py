@@ -16,6 +16,7 @@ from ..token import Token
 
 __all__ = (
     "UNAUTHORIZED",
+    "body_dropped_by_redirect",
     "check_statuses",
     "had_token",
     "hide_token",
@@ -87,6 +88,15 @@ def had_token(request_info: RequestInfo, authorization: str) -> bool:
         request_info.url.host,
     )
     return False
+
+
+def body_dropped_by_redirect(response: ClientResponse) -> bool:
+    """Whether a redirect on the way has left the body out, by the rules that aiohttp follows."""
+    return any(
+        (hop.status == 303 and hop.method != hdrs.METH_HEAD)
+        or (hop.status in (301, 302) and hop.method == hdrs.METH_POST)
+        for hop in response.history
+    )
 
 
 async def send_without_token(sending: Awaitable[ClientResponse]) -> ClientResponse:

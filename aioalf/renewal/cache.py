@@ -12,13 +12,11 @@ from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
 
-from .._tasks import wait_done
 from ..clock import Clock
 from ..errors import TokenError
 from ..sessions import bind_to_running_loop
 from ..token import CachedToken, Token
 from .circuit_breaker import CircuitBreaker, RenewalThrottle
-from .log import log_failure, log_token
 from .single_flight import Flight, SingleFlight
 
 if TYPE_CHECKING:
@@ -239,6 +237,8 @@ class TokenCache:
         assert flight is not None
         before = None if self.cached is None else self.cached.token
         if last is not None and not last.task.done():  # given up, and still giving back its port
+            from .._tasks import wait_done
+
             await wait_done(last.task, timeout=_TO_CLEAN_UP)
         # A failure keeps this frame, by its traceback: it must not keep the failure before it as well.
         last = None
@@ -262,6 +262,8 @@ class TokenCache:
             self.put(token, unproven=fetched and self.interactive)
         except Exception as error:
             if not loop.is_closed():  # else the task is being collected
+                from .log import log_failure
+
                 note = self.breaker.record_failure(error)
                 log_failure(error, note, self.cached if reason == "ahead" else None)
             raise
@@ -277,6 +279,8 @@ class TokenCache:
             if self.cached is not None:  # a server may give the same token until its end
                 self.cached.hold_for(_SAME_TOKEN_AGAIN)
         if logger.isEnabledFor(logging.DEBUG):
+            from .log import log_token
+
             log_token(token, fetched=fetched)
         return token
 
