@@ -112,9 +112,11 @@ class OAuth2Middleware:
         request.headers[hdrs.AUTHORIZATION] = self._value
         response = await handler(request)
         if response.status not in self._unauthorized:
-            if fresh is None:
+            if fresh is None and manager.interactive:
                 manager.report_accepted(token)
-            return _without_token(response)
+            if response.status >= 300 or hdrs.UPGRADE in headers:
+                return _without_token(response)
+            return response
         can_send_again = not body or replayable(body)
         renewed = await renewed_for(
             response, token, manager, method=request.method, replayable=can_send_again
@@ -137,8 +139,6 @@ class OAuth2Middleware:
 
 def _without_token(response: ClientResponse) -> ClientResponse:
     """Take the token out of a response that aiohttp may make an error of: a log may show its `repr`."""
-    info = response._request_info
-    if response.status >= 300 or hdrs.UPGRADE in info.headers:
-        response._request_info = without_credentials(info)
-        response._cache.pop("request_info", None)  # a middleware may have looked at it
+    response._request_info = without_credentials(response._request_info)
+    response._cache.pop("request_info", None)  # a middleware may have looked at it
     return response
