@@ -132,8 +132,7 @@ class TokenManager(OverridableSteps):
         if clock is not None:  # else one for all: managers that share a storage compare their times
             cache.use_clock(clock)
         cache.expiry_margin, cache.renewal_margin = expiry_margin, renewal_margin
-        cache.lock_timeout, cache.close_timeout = self.lock_timeout, self.close_timeout
-        cache.fetch_timeout = self.fetch_timeout
+        cache.lock_timeout, cache.fetch_timeout = self.lock_timeout, self.fetch_timeout
         self._endpoint = EndpointClient(session, http_options, token_retries, cache.clock)
         if token_storage is not None:
             self._use_storage(token_storage)
@@ -286,7 +285,7 @@ class TokenManager(OverridableSteps):
         A renewal that may rotate a refresh token is let finish, and saved, within `close_timeout` seconds.
         The manager cannot be used any more. May be called again.
         """
-        await self._cache.close()
+        await self._cache.close(self.close_timeout)
 
     async def __aenter__(self: _Self) -> _Self:
         return self

@@ -35,7 +35,6 @@ AUTH_REFUSED = (
     " plain aiohttp.ClientSession for this request."
 )
 
-
 # aiohttp's own method, to notice if a subclass or a test has put another in its place.
 _REQUEST = ClientSession.request
 
@@ -43,8 +42,8 @@ _REQUEST = ClientSession.request
 class Sender:
     """Does the work of each request of a `Client`.
 
-    The header is set on each request, outside aiohttp's middlewares: aiohttp then leaves it out itself
-    when a redirect leads to another origin.
+    The header is set outside aiohttp's middlewares: aiohttp then leaves it out itself when a redirect leads
+    to another origin.
 
     :param manager: has the token.
     :param session: sends: a session that is borrowed, or one to be opened and closed here.
@@ -70,8 +69,9 @@ class Sender:
         self._source = session
         self._session: ClientSession | None = None
         self._raise_for_status: Any = False  # the session's choice, for requests that make none
-        self._unpatched = False  # whether the session's `request` is aiohttp's own
-        self._trust_env = False
+        self._unpatched = self._trust_env = (
+            False  # whether its `request` is aiohttp's own, and more
+        )
         self._fast_path = False  # whether a request without options needs no more than the token
         self._loop: asyncio.AbstractEventLoop | None = None
         self._origins: frozenset[Origin] | None = None
@@ -182,8 +182,7 @@ class Sender:
         return response
 
     def _request(self, session: ClientSession) -> Callable[..., Awaitable[ClientResponse]]:
-        # Inside session.request is a coroutine, which it puts into an ``async with``. `Client` has done so
-        # already; a second time costs as much as all the rest here.
+        # session.request wraps the same coroutine in an object that `Client` has made already.
         unpatched = self._unpatched and ClientSession.request is _REQUEST
         return session._request if unpatched else session.request
 
@@ -295,9 +294,9 @@ class Sender:
         from .origins import origin_of
 
         try:
-            asked = URL(url)
+            target = URL(url)
         except (TypeError, ValueError):
             return False  # aiohttp says what is wrong with it
-        if not asked.absolute and self._base_url is not None:
-            asked = URL(self._base_url)
-        return origin_of(asked) in self._origins
+        if not target.absolute and self._base_url is not None:
+            target = URL(self._base_url)
+        return origin_of(target) in self._origins
