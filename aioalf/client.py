@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from aiohttp import ClientResponse, ClientSession, hdrs
-from aiohttp.client import _RequestContextManager, _WSRequestContextManager
+from aiohttp.client import _BaseRequestContextManager, _WSRequestContextManager
 from yarl import URL
 
 from .bearer.authorization import AUTH_REFUSED
@@ -18,7 +18,7 @@ from .sessions import OwnedSession, refuse_to_be_pickled
 
 if TYPE_CHECKING:
     from aiohttp import ClientWebSocketResponse
-    from aiohttp.client import _BaseRequestContextManager, _RequestOptions, _WSConnectOptions
+    from aiohttp.client import _RequestContextManager, _RequestOptions, _WSConnectOptions
     from typing_extensions import Unpack
 
     from .httpclient import HTTPRequest
@@ -185,42 +185,42 @@ class Client:
         if isinstance(method, str):
             if url is None:
                 raise TypeError("request() takes a method and a URL, or an HTTPRequest.")
-            return _RequestContextManager(self._send(method, url, options))
+            return _BaseRequestContextManager(self._send(method, url, options))
         from .httpclient import HTTPRequest  # few use it, and it takes a while to import
 
         if url is not None or not isinstance(method, HTTPRequest):
             raise TypeError("request() takes an HTTPRequest, or a method and a URL, not both.")
         given = {**method.options, **options}
-        return _RequestContextManager(self._send(method.method, method.url, given))
+        return _BaseRequestContextManager(self._send(method.method, method.url, given))
 
     def get(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
         """Send a GET request; see `request`."""
-        return _RequestContextManager(self._send(hdrs.METH_GET, url, options))
+        return _BaseRequestContextManager(self._send(hdrs.METH_GET, url, options))
 
     def options(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
         """Send an OPTIONS request; see `request`."""
-        return _RequestContextManager(self._send(hdrs.METH_OPTIONS, url, options))
+        return _BaseRequestContextManager(self._send(hdrs.METH_OPTIONS, url, options))
 
     def head(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
         """Send a HEAD request; see `request`. Redirects are not followed by default, as in aiohttp."""
         options.setdefault("allow_redirects", False)
-        return _RequestContextManager(self._send(hdrs.METH_HEAD, url, options))
+        return _BaseRequestContextManager(self._send(hdrs.METH_HEAD, url, options))
 
     def post(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
         """Send a POST request; see `request`."""
-        return _RequestContextManager(self._send(hdrs.METH_POST, url, options))
+        return _BaseRequestContextManager(self._send(hdrs.METH_POST, url, options))
 
     def put(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
         """Send a PUT request; see `request`."""
-        return _RequestContextManager(self._send(hdrs.METH_PUT, url, options))
+        return _BaseRequestContextManager(self._send(hdrs.METH_PUT, url, options))
 
     def patch(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
         """Send a PATCH request; see `request`."""
-        return _RequestContextManager(self._send(hdrs.METH_PATCH, url, options))
+        return _BaseRequestContextManager(self._send(hdrs.METH_PATCH, url, options))
 
     def delete(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
         """Send a DELETE request; see `request`."""
-        return _RequestContextManager(self._send(hdrs.METH_DELETE, url, options))
+        return _BaseRequestContextManager(self._send(hdrs.METH_DELETE, url, options))
 
     if TYPE_CHECKING:
 

@@ -53,7 +53,7 @@ class OverridableSteps:
     def __new__(cls, *args: Any, **options: Any) -> Any:
         self = super().__new__(cls)
         cache = TokenCache(self._fetch_as_token, cls.__name__, interactive=cls.interactive)
-        self.__dict__["_cache"] = cache
+        object.__setattr__(self, "_cache", cache)
         self._honour_overrides()
         return self
 
@@ -92,13 +92,13 @@ class OverridableSteps:
         }
         for step, (overridden, way) in ways.items():
             if not self._overrides(step):
-                self.__dict__[step] = way if overridden else getattr(cache, step)
+                object.__setattr__(self, step, way if overridden else getattr(cache, step))
 
     # -- the token
 
     @property
     def _token(self) -> Token | None:
-        return self._cache.token
+        return None if self._cache.cached is None else self._cache.cached.token
 
     @_token.setter
     def _token(self, token: Token | None) -> None:

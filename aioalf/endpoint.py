@@ -20,6 +20,7 @@ from aiohttp import (
     ClientResponse,
     ClientSession,
     ClientSSLError,
+    ClientTimeout,
     DummyCookieJar,
     ServerFingerprintMismatch,
     hdrs,
@@ -29,9 +30,7 @@ from yarl import URL
 
 from .backoff import LONGEST_PAUSE, backoff, read_retry_after
 from .clock import Clock
-from .endpoint_errors import redirect_error, showable, token_error
 from .errors import TokenError, TokenErrorResponse, TokenHTTPError
-from .http_limits import BODY_LIMIT, unpacked, validate_options
 from .protocol.client_auth import ClientAuth
 from .protocol.token_endpoint import encode_form, read_token_response
 from .redaction import safe_url, secrets_of
@@ -40,6 +39,8 @@ __all__ = ("EndpointClient", "is_cleartext", "validate_url")
 
 logger = logging.getLogger("aioalf")
 
+_BODY_LIMIT = 2**20  # bytes, after decompression
+_TIMEOUT = ClientTimeout(total=30)
 _TRANSIENT = (ClientConnectionError, ClientPayloadError, asyncio.TimeoutError)
 _TLS_ERRORS = (ClientSSLError, ServerFingerprintMismatch)
 _RETRYABLE_STATUSES = frozenset({429, 502, 503, 504})
@@ -64,7 +65,12 @@ class EndpointClient:
         clock: Clock,
     ) -> None:
         self._session = session
-        self._options, self._headers = validate_options(http_options or {})
+        self._options: dict[str, Any] = {"timeout": _TIMEOUT}
+        self._headers: CIMultiDict[str] = CIMultiDict()
+        if http_options:
+            from .http_limits import validate_options
+
+            self._options, self._headers = validate_options(http_options, _TIMEOUT)
         self._retries = retries
         self._clock = clock
         self._validated: tuple[str | URL, URL] | None = None
@@ -152,6 +158,8 @@ class EndpointClient:
                 except (ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
                     transient = isinstance(error, _TRANSIENT) and not isinstance(error, _TLS_ERRORS)
                     if failures >= self._retries or not transient:
+                        from .endpoint_errors import showable, token_error
+
                         raise token_error(error, endpoint) from showable(error)
                 else:
                     if failures >= self._retries or response.status not in _RETRYABLE_STATUSES:
@@ -193,20 +201,24 @@ class EndpointClient:
             middlewares=(),
         ) as response:
             if 300 <= response.status < 400:
+                from .endpoint_errors import redirect_error
+
                 raise redirect_error(response, url, secrets())
             body = bytearray()
             async for chunk in response.content.iter_any():
                 body += chunk
-                if len(body) > BODY_LIMIT:
+                if len(body) > _BODY_LIMIT:
                     response.close()
                     break
             else:
                 if encoding := response.headers.get(hdrs.CONTENT_ENCODING):
-                    body = unpacked(encoding, body)
-            if len(body) > BODY_LIMIT:
+                    from .http_limits import unpacked
+
+                    body = unpacked(encoding, body, _BODY_LIMIT)
+            if len(body) > _BODY_LIMIT:
                 raise TokenError(
                     f"The token endpoint {safe_url(url)} answered {response.status} with more than"
-                    f" {BODY_LIMIT} bytes: that is not a token response."
+                    f" {_BODY_LIMIT} bytes: that is not a token response."
                 )
             return response, bytes(body)
 

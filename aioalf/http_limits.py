@@ -11,12 +11,10 @@ from typing import Any
 from aiohttp import ClientPayloadError, ClientSession, ClientTimeout
 from multidict import CIMultiDict
 
-__all__ = ("BODY_LIMIT", "unpacked", "validate_options")
+__all__ = ("unpacked", "validate_options")
 
 logger = logging.getLogger("aioalf")
 
-BODY_LIMIT = 2**20  # bytes, after decompression
-_TIMEOUT = ClientTimeout(total=30)
 # `http_options` may not replace the credentials, the form and the limits.
 _RESERVED_OPTIONS = frozenset(
     "method str_or_url url params data json auth cookies allow_redirects max_redirects"
@@ -27,7 +25,9 @@ _OWN_HEADERS = frozenset(
 )
 
 
-def validate_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], CIMultiDict[str]]:
+def validate_options(
+    options: Mapping[str, Any], default_timeout: ClientTimeout
+) -> tuple[dict[str, Any], CIMultiDict[str]]:
     """Return ``http_options=`` without what they may not replace, and their headers.
 
     :raises TypeError: a keyword is not one of aiohttp's.
@@ -51,23 +51,23 @@ def validate_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], CIMult
     for name in _OWN_HEADERS:
         own.popall(name, None)
     kept = {k: v for k, v in options.items() if k not in _RESERVED_OPTIONS and k != "headers"}
-    kept["timeout"] = _limited(kept.get("timeout"))
+    kept["timeout"] = _limited(kept.get("timeout"), default_timeout)
     return kept, own
 
 
-def _limited(timeout: Any) -> ClientTimeout:
+def _limited(timeout: Any, default: ClientTimeout) -> ClientTimeout:
     """Return a timeout with a limit to the whole: everything that needs a token waits for this request."""
     if timeout is None:  # to aiohttp that is the session's
-        return _TIMEOUT
+        return default
     if not isinstance(timeout, ClientTimeout):
-        return ClientTimeout(total=timeout or _TIMEOUT.total)
+        return ClientTimeout(total=timeout or default.total)
     if timeout.total:
         return timeout
     names = ("connect", "sock_read", "sock_connect", "ceil_threshold")
-    return ClientTimeout(_TIMEOUT.total, **{name: getattr(timeout, name) for name in names})
+    return ClientTimeout(default.total, **{name: getattr(timeout, name) for name in names})
 
 
-def unpacked(encoding: str, body: bytearray) -> bytearray:
+def unpacked(encoding: str, body: bytearray, limit: int) -> bytearray:
     """Undo a Content-Encoding, as far as one byte over the limit.
 
     Not left to aiohttp, some versions of which unpack whatever has arrived before anybody can look: 250
@@ -80,15 +80,15 @@ def unpacked(encoding: str, body: bytearray) -> bytearray:
     # Some send "deflate" without the zlib format around it.
     headless = body[0] & 0x0F != 8 and body[0] != 0x1F
     unpacked, rest = bytearray(), bytes(body)
-    while len(unpacked) <= BODY_LIMIT:
+    while len(unpacked) <= limit:
         unpacking = zlib.decompressobj(-zlib.MAX_WBITS if headless else zlib.MAX_WBITS | 32)
         try:
-            unpacked += unpacking.decompress(rest, BODY_LIMIT + 1 - len(unpacked))
+            unpacked += unpacking.decompress(rest, limit + 1 - len(unpacked))
         except zlib.error:
             raise ClientPayloadError from None
         rest = unpacking.unused_data
         if not rest.startswith(b"\x1f\x8b"):  # no further member (RFC 1952 section 2.2)
-            if len(unpacked) <= BODY_LIMIT and not unpacking.eof:
+            if len(unpacked) <= limit and not unpacking.eof:
                 raise ClientPayloadError
             break
     return unpacked

@@ -17,8 +17,7 @@ from .clock import Clock
 from .compat import OverridableSteps
 from .endpoint import EndpointClient
 from .errors import TokenError, TokenHTTPError
-from .manager_options import check_options
-from .protocol.client_auth import ClientAuth, ClientSecretBasic
+from .protocol.client_auth import ClientAuth, ClientSecret, ClientSecretBasic
 from .protocol.token_endpoint import (
     client_credentials_form,
     scope_string,
@@ -26,7 +25,6 @@ from .protocol.token_endpoint import (
 )
 from .redaction import safe_url
 from .sessions import refuse_to_be_pickled
-from .sources import Source, read_secret
 from .token import Token
 
 if TYPE_CHECKING:
@@ -38,7 +36,6 @@ __all__ = ("ClientSecret", "TokenError", "TokenManager")
 
 logger = logging.getLogger("aioalf")
 
-ClientSecret = Source
 _Self = TypeVar("_Self", bound="TokenManager")
 
 
@@ -112,6 +109,8 @@ class TokenManager(OverridableSteps):
         renewal_margin: float = 60.0,
         clock: Clock | None = None,
     ) -> None:
+        from .manager_options import check_options
+
         check_options(
             http_options=http_options,
             client_auth=client_auth,
@@ -133,8 +132,7 @@ class TokenManager(OverridableSteps):
         if clock is not None:  # else one for all: managers that share a storage compare their times
             cache.use_clock(clock)
         cache.expiry_margin, cache.renewal_margin = expiry_margin, renewal_margin
-        cache.lock_timeout, cache.close_timeout = self.lock_timeout, self.close_timeout
-        cache.fetch_timeout = self.fetch_timeout
+        cache.lock_timeout, cache.fetch_timeout = self.lock_timeout, self.fetch_timeout
         self._endpoint = EndpointClient(session, http_options, token_retries, cache.clock)
         if token_storage is not None:
             self._use_storage(token_storage)
@@ -268,6 +266,8 @@ class TokenManager(OverridableSteps):
         return await self._endpoint.request_token(url, self._client_auth, auth, data or {})
 
     async def _secret(self) -> str:
+        from .sources import read_secret  # most secrets are strings
+
         needed = self._client_auth.needs_secret
         return await read_secret(self._client_id, self._client_secret, needed=needed)
 
@@ -279,15 +279,13 @@ class TokenManager(OverridableSteps):
     def _can_fetch(self) -> bool:
         return bool(self._token_endpoint)
 
-    # -- its end
-
     async def close(self) -> None:
         """End what runs in the background; a task that still waits gets a `TokenError` that says so.
 
         A renewal that may rotate a refresh token is let finish, and saved, within `close_timeout` seconds.
         The manager cannot be used any more. May be called again.
         """
-        await self._cache.close()
+        await self._cache.close(self.close_timeout)
 
     async def __aenter__(self: _Self) -> _Self:
         return self

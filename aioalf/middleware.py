@@ -15,6 +15,7 @@ from typing import Literal
 
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
 from aiohttp.payload import Payload
+from multidict import CIMultiDict
 from yarl import URL
 
 from .bearer.authorization import BearerCredentials, hide_token
@@ -62,7 +63,7 @@ class OAuth2Middleware:
         self._unauthorized = check_statuses(unauthorized_statuses)
         # The header for the present token, so that it is made once for each token.
         self._token: Token | None = None
-        self._credentials = BearerCredentials()
+        self._value = BearerCredentials()
 
     @property
     def token_manager(self) -> TokenManager:
@@ -100,12 +101,37 @@ class OAuth2Middleware:
         manager = self._token_manager
         fresh = manager.peek()
         token = fresh or await manager.get()
+        if token is not self._token:
+            self._token, self._value = token, BearerCredentials(f"Bearer {token.access_token}")
         headers, chunked = request.headers.copy(), request.chunked
-        response = await self._send(request, handler, token)
-        if response.status not in self._unauthorized:
-            if fresh is None:
+        request.headers[hdrs.AUTHORIZATION] = self._value
+        try:
+            response = await handler(request)
+            if response.status in self._unauthorized:
+                response = await self._resend(
+                    response, token, request, handler, body, headers, chunked
+                )
+            elif fresh is None and manager.interactive:
                 manager.report_accepted(token)
-            return response
+        except Exception as error:
+            hide_token(error)
+            raise
+        if response.status >= 300 or hdrs.UPGRADE in headers:
+            hide_token(response)  # aiohttp may make an error of it
+        return response
+
+    async def _resend(
+        self,
+        response: ClientResponse,
+        token: Token,
+        request: ClientRequest,
+        handler: ClientHandlerType,
+        body: Payload | Literal[b""],
+        headers: CIMultiDict[str],
+        chunked: bool | None,
+    ) -> ClientResponse:
+        """Send a request that was answered 401 once more, with a new token, or hand the 401 on."""
+        manager = self._token_manager
         can_send_again = not body or replayable(body)
         renewed = await renewed_for(response, token, manager, replayable=can_send_again)
         if renewed is None:
@@ -117,27 +143,11 @@ class OAuth2Middleware:
         request.chunked = chunked
         request.headers.clear()
         request.headers.extend(headers)
+        request.headers[hdrs.AUTHORIZATION] = BearerCredentials(f"Bearer {renewed.access_token}")
         request.update_expect_continue()  # so that a 100 is waited for once more
-        response = await self._send(request, handler, renewed)
+        response = await handler(request)
         if response.status in self._unauthorized:
             manager.report_rejected(renewed)
         else:
             manager.report_accepted(renewed, resent=True)
-        return response
-
-    async def _send(
-        self, request: ClientRequest, handler: ClientHandlerType, token: Token
-    ) -> ClientResponse:
-        """Send a request with the token; what aiohttp may make an error of does not hold the token."""
-        if token is not self._token:
-            self._token = token
-            self._credentials = BearerCredentials(f"Bearer {token.access_token}")
-        request.headers[hdrs.AUTHORIZATION] = self._credentials
-        try:
-            response = await handler(request)
-        except Exception as error:
-            hide_token(error)
-            raise
-        if response.status >= 300 or hdrs.UPGRADE in request.headers:
-            hide_token(response)
         return response

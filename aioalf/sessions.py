@@ -59,6 +59,8 @@ class OwnedSession:
     :param factory: makes the session; called while the event loop runs.
     """
 
+    __slots__ = ("_factory", "_guard", "_loop", "_pid", "_session")
+
     def __init__(self, factory: Callable[[], ClientSession]) -> None:
         self._factory = factory
         self._session: ClientSession | None = None

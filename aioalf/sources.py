@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import Union
 
 from ._tasks import wait_bounded
 from .errors import TokenError
+from .protocol.client_auth import ClientSecret
 
-__all__ = ("Source", "read_secret", "read_source")
-
-#: A secret, or a callable, plain or ``async``, that returns it.
-Source = Union[str, Callable[[], Union[str, Awaitable[str]]]]
+__all__ = ("read_secret", "read_source")
 
 
 _NO_CREDENTIALS = "Missing credentials (client_id:client_secret)"  # as in 0.4.0
 _TIMEOUT = 30.0  # seconds that a callable may take
 
 
-async def read_secret(client_id: object, client_secret: Source | None, *, needed: bool) -> str:
+async def read_secret(
+    client_id: object, client_secret: ClientSecret | None, *, needed: bool
+) -> str:
     """Return the client secret as it is now; empty if none is needed.
 
     :param client_id: the client identifier, which must be there in any case.
@@ -37,7 +35,7 @@ async def read_secret(client_id: object, client_secret: Source | None, *, needed
     return secret or ""
 
 
-async def read_source(source: Source | None, name: str) -> str | None:
+async def read_source(source: ClientSecret | None, name: str) -> str | None:
     """Return the secret as it is now.
 
     :param source: the secret, the callable, or None.

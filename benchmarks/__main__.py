@@ -12,12 +12,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from .arrangement import QUICK, Arrangement, Settings
 from .charts import draw
-from .child import ROOT, Child, Gone, cores
 from .contenders import CONTENDERS
 from .environments import BUILD, PROJECT, build, project_version
 from .pages import write_page
+from .plan import QUICK, Plan, Settings
+from .process import ROOT, Child, Gone, cores
 from .scenarios import SCENARIOS
 from .table import markdown, tables
 
@@ -62,20 +62,20 @@ def run(
     }
     with Child(sys.executable, "benchmarks.server", cores()[0], log) as server:
         port = server.ask("reset")["port"]
-        arrangement = Arrangement(settings, present, server, port, log, screen.show)
+        plan = Plan(settings, present, server, port, log, screen.show)
         for contender in present:
-            with arrangement.worker(contender.environment) as worker:
+            with plan.worker(contender.environment) as worker:
                 about = worker.ask("hello", distributions=_DISTRIBUTIONS)
             if contender.environment == PROJECT:
                 about["versions"]["aio-alf"] = project_version()
             results["contenders"][contender.name] = {"title": contender.title, **about}
         for name in scenarios:
-            arrangement.title, measure = SCENARIOS[name]
+            plan.title, measure = SCENARIOS[name]
             begun = monotonic()
-            figures = measure(arrangement)
-            results["scenarios"][name] = {"title": arrangement.title, "figures": figures}
-            screen.done(arrangement.title, monotonic() - begun)
-        arrangement.close()
+            figures = measure(plan)
+            results["scenarios"][name] = {"title": plan.title, "figures": figures}
+            screen.done(plan.title, monotonic() - begun)
+        plan.close()
     return results
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .charts_of_bad_days import bad_days_chart, expiry_chart
+from .failure_charts import expiry_chart, failures_chart
 from .figures import Spread
-from .looks import COLOURS, LEFT, OURS, name_of
+from .style import COLOURS, LEFT, OURS, name_of
 from .svg import WIDTH, Card
 from .table import Results, figures, floor, ratio, titled
 
@@ -25,7 +25,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
     for name, chart in (
         ("cost", _cost),
         ("growth", _growth),
-        ("bad-days", bad_days_chart),
+        ("bad-days", failures_chart),
         ("expiry", expiry_chart),
     ):
         image = chart(results)

@@ -9,7 +9,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from .child import ROOT
+from .process import ROOT
 
 __all__ = ("BUILD", "PROJECT", "build", "interpreter", "project_version")
 

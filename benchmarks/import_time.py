@@ -6,9 +6,9 @@ import subprocess
 import tempfile
 from typing import Any
 
-from .child import ROOT, Gone
 from .contenders import Contender
 from .environments import PROJECT, interpreter
+from .process import ROOT, Gone
 
 __all__ = ("import_times",)
 

@@ -16,9 +16,9 @@ Benchmarks
 ==========
 
 What aio-alf costs, and how it behaves on a bad day, beside bare aiohttp, beside its peers, and beside its
-own last release. This page is written by one run of ``make bench``; nothing in it was chosen by hand, and
-nothing is judged by absolute time: each contender is measured in turn with bare aiohttp, in the same
-process, and what counts is the ratio. Where a difference cannot be told from the difference between bare
+own last release. One run of ``make bench ARGS=--docs`` writes this page; nothing in it was chosen by hand,
+and nothing is judged by absolute time: each contender is measured in turn with bare aiohttp, in the same
+process, and what counts is the ratio. If a difference cannot be told from the difference between bare
 aiohttp and itself, it is inside the noise, and marked ≈.
 
 To run it: ``make bench``. It builds an environment for each peer, takes some minutes, and prints these

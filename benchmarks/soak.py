@@ -24,8 +24,8 @@ from aiohttp import ClientError, ClientSession
 
 from aioalf import Client, OAuth2Middleware, TokenManager
 
-from .child import Child, cores
 from .environments import BUILD
+from .process import Child, cores
 
 __all__ = ("Sample", "main", "soak", "verdict")
 

@@ -143,7 +143,8 @@ def _bad_days(results: Results) -> Table:
     return Table(
         "Bad days",
         "Answers, token requests, and seconds until the last answer. 401 is what the caller saw in the end;"
-        " unanswered: still waiting when patience ended. Cancelled: how long the loop stood still.",
+        " unanswered: still without an answer when the time was up. Cancelled: the seconds for which the"
+        " event loop was blocked.",
         ["", *[titled(results, name) for name in names]],
         rows,
     )

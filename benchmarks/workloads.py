@@ -103,11 +103,11 @@ class Workloads:
     # -- bursts: all at once, and what becomes of each
 
     async def burst(
-        self, requests: int, patience: float, cancel_after: float | None = None
+        self, requests: int, time_limit: float, cancel_after: float | None = None
     ) -> dict[str, Any]:
         """Send that many requests at once.
 
-        :param patience: seconds, after which whoever still waits counts as unanswered.
+        :param time_limit: seconds, after which whoever still waits counts as unanswered.
         :param cancel_after: seconds, after which all are cancelled on purpose.
         :return: the outcomes, by status or exception; seconds; the longest that the loop stood still.
         """
@@ -127,13 +127,13 @@ class Workloads:
 
         gap = asyncio.ensure_future(_longest_gap())
         tasks = [asyncio.ensure_future(one()) for _ in range(requests)]
-        wait = patience if cancel_after is None else cancel_after
+        wait = time_limit if cancel_after is None else cancel_after
         _, pending = await asyncio.wait(tasks, timeout=wait)
         cancelled = perf_counter()
         for task in pending:
             task.cancel()
         if pending:
-            await asyncio.wait(pending, timeout=patience)
+            await asyncio.wait(pending, timeout=time_limit)
         seconds = perf_counter() - cancelled if cancel_after is not None else ended[0] - begun
         await asyncio.sleep(0.01)
         gap.cancel()

@@ -14,12 +14,12 @@ import pytest
 
 import benchmarks.soak
 from benchmarks.__main__ import run
-from benchmarks.arrangement import Settings
 from benchmarks.charts import draw
-from benchmarks.child import Child, Gone
 from benchmarks.contenders import CONTENDERS
 from benchmarks.figures import floor_of, spread_of
 from benchmarks.pages import findings, write_page
+from benchmarks.plan import Settings
+from benchmarks.process import Child, Gone
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.soak import Sample, verdict
 from benchmarks.table import markdown, tables

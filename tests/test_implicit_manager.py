@@ -867,3 +867,68 @@ async def test_an_overridden_get_token_is_renewed_also_where_only_the_authorizat
     server.revoke_all()
     assert server.accepts((await one.renew(first)).access_token)
     assert len(browser.opened) == 2
+
+
+async def test_a_token_that_expires_in_no_time_opens_one_window(
+    server: AuthorizationServer, browser: FakeBrowser
+) -> None:
+    """Some servers say 0 and mean that it does not expire; it is used until a 401."""
+    server.token_parameters = {"expires_in": 0}
+    async with Client(token_manager=manager(server, open_browser=browser)) as client:
+        for _ in range(5):
+            assert (await client.get(server.resource)).status == 200
+    assert len(browser.opened) == 1
+
+
+async def test_a_resource_that_always_answers_401_opens_no_further_window(
+    server: AuthorizationServer, browser: FakeBrowser, clock: FakeClock
+) -> None:
+    """It means 403; and what another resource accepts says nothing about it."""
+    server.time = clock.time
+    one = manager(server, open_browser=browser, clock=clock)
+    async with Client(token_manager=one) as client:
+        for _ in range(5):
+            server.resource_answer_next(401, times=2)
+            for _ in range(2):
+                assert (await client.get(server.resource)).status == 401
+            server.clear_next()
+        assert len(browser.opened) == 1
+        for number in range(30):  # a minute, every two seconds
+            assert (await client.get(server.resource)).status == 200
+            server.resource_answer_next(401, times=2)
+            assert (await client.get(server.resource)).status == 401
+            server.clear_next()
+            clock.advance(2)
+            assert len(browser.opened) <= 2, number
+
+
+@pytest.mark.parametrize("endpoint", ["ftp://u:S3cr3t@h/", "S3cr3t", "https://u:S3cr3t@h.example/"])
+async def test_an_authorization_endpoint_that_is_none_is_not_shown(
+    endpoint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be a secret in the wrong place, or hold one."""
+    one = OAuthImplictTokenManager(client_id="c", authorization_endpoint=endpoint)
+    with pytest.raises(TokenError, match="authorization endpoint") as caught:
+        await one.get()
+    assert "S3cr3t" not in f"{caught.value}{caplog.text}{one!r}"
+
+
+async def test_an_authorization_endpoint_in_the_clear_is_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The token comes through it."""
+
+    def opener(url: str) -> bool:
+        raise AuthorizationError("enough")
+
+    one = OAuthImplictTokenManager(
+        client_id="c",
+        authorization_endpoint="http://login.example.com/authorize",
+        port_range=free_ports(1),
+        open_browser=opener,
+        authorization_timeout=0.01,
+    )
+    for _ in range(2):
+        with pytest.raises(AuthorizationError):
+            await one.reset_token()
+    assert len([r for r in caplog.records if "is not https" in r.getMessage()]) == 1

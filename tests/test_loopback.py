@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import socket
-from contextlib import AsyncExitStack, ExitStack, nullcontext
+from contextlib import AsyncExitStack, ExitStack, nullcontext, suppress
 from typing import Any
 
 import aiohttp
@@ -16,10 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioalf.errors import AuthorizationError, TokenError
+from aioalf.interactive import loopback_server
 from aioalf.interactive import port as loopback_port
 from aioalf.interactive.page import CALLBACK_PATH, Page, render
 from aioalf.interactive.receiver import LoopbackReceiver
-from aioalf.protocol.authorization import authorization_endpoint_of, authorization_url
+from aioalf.protocol.authorization import (
+    authorization_endpoint_of,
+    authorization_url,
+    read_authorization_response,
+)
 
 TOKEN = "s3cr3t.token"
 
@@ -587,7 +592,7 @@ def test_a_list_as_value_repeats_the_parameter() -> None:
 )
 def test_what_is_no_web_address_is_not_given_to_a_browser(endpoint: str) -> None:
     """A browser may do more with an address than visit it."""
-    with pytest.raises(TokenError, match="not an http or https URL"):
+    with pytest.raises(TokenError, match="not an absolute http or https URL"):
         authorization_url(endpoint, {})
 
 
@@ -654,7 +659,7 @@ async def test_an_error_parameter_that_is_empty_is_none() -> None:
 
 
 async def test_leaving_that_is_cancelled_cuts_off_what_is_still_connected() -> None:
-    """Half a request does not stay behind, nor does its connection."""
+    """An answer that its browser does not take does not stay behind, nor does its connection."""
     async with receiver() as one:
         reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
         half = ("Content-Type: application/json", "Content-Length: 9", "", "")
@@ -663,6 +668,7 @@ async def test_leaving_that_is_cancelled_cuts_off_what_is_still_connected() -> N
         assert one._server is not None
         while not one._server.requests_count:
             await asyncio.sleep(0)
+        one._server._answering.update(one._server.connections)
         leaving = asyncio.create_task(one.__aexit__(None, None, None))
         await asyncio.wait({leaving}, timeout=0.01)
         leaving.cancel()
@@ -671,3 +677,91 @@ async def test_leaving_that_is_cancelled_cuts_off_what_is_still_connected() -> N
         assert await asyncio.wait_for(reader.read(), 1) == b""
         writer.close()
         await writer.wait_closed()
+
+
+# -- hostile neighbours on the same machine
+
+
+async def test_idle_connections_do_not_use_up_the_programs_files() -> None:
+    """Of more than 32 the oldest is closed; the person's browser still gets its page."""
+    async with AsyncExitStack() as stack:
+        one = await stack.enter_async_context(receiver())
+        writers = []
+        for _ in range(100):
+            _, writer = await asyncio.open_connection("127.0.0.1", one.port)
+            writers.append(writer)
+            stack.push_async_callback(closed, writer)
+        assert one._server is not None
+        while any(transport.is_closing() for transport in one._server._transports.values()):
+            await asyncio.sleep(0)
+        assert len(one._server._transports) <= 32
+        assert await status(one.port, "GET / HTTP/1.1", f"Host: localhost:{one.port}") == 200
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """Close a connection that the other side may have closed already."""
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def test_a_request_that_does_not_arrive_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds are enough for a page on the same machine."""
+    monkeypatch.setattr(loopback_server, "_MAX_TIME", 0.01)
+    async with receiver() as one:
+        reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\n")
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+        await closed(writer)
+
+
+async def test_a_half_sent_post_does_not_delay_the_end_of_a_sign_in() -> None:
+    """Its connection is closed at once; only answers that are being sent are waited for."""
+    one = receiver(response_mode="form_post")
+    async with one:
+        _, writer = await asyncio.open_connection("127.0.0.1", one.port)
+        head = f"POST / HTTP/1.1\r\nHost: localhost:{one.port}\r\nContent-Length: 9\r\n"
+        writer.write(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\nhalf".encode())
+        while one._server is None or not one._server.connections:
+            await asyncio.sleep(0)
+        began = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began < 1.0  # not the two of an answer
+    await closed(writer)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "outcome"),
+    [
+        ([("state", "s"), ("access_token", "t")], {"access_token": "t"}),
+        ([("access_token", "t")], None),
+        ([("state", "x"), ("access_token", "t")], None),
+        ([("state", "s"), ("state", "s"), ("access_token", "t")], None),
+        ([("state", "x"), ("error", "access_denied")], None),
+        ([("state", "\udcff"), ("access_token", "t")], None),
+    ],
+)
+def test_a_response_belongs_to_the_request_of_its_state(
+    pairs: list[tuple[str, str]], outcome: dict[str, str] | None
+) -> None:
+    """RFC 6749 section 10.12: looked at before anything else, errors too."""
+    params = read_authorization_response(pairs, "s", came_in="fragment", expected_in="fragment")
+    assert params == outcome
+
+
+@pytest.mark.parametrize(
+    ("pairs", "came_in", "message"),
+    [
+        ([("access_token", "t"), ("access_token", "u")], "fragment", "repeats a parameter"),
+        ([("error", "access_denied")], "query", r"refused \(access_denied\)"),
+        ([("access_token", "t")], "query", "answered in the query"),
+    ],
+)
+def test_a_response_that_cannot_be_used_is_an_error(
+    pairs: list[tuple[str, str]], came_in: Any, message: str
+) -> None:
+    """RFC 6749 sections 3.1 and 4.2.2.1; no socket is needed to find that out."""
+    with pytest.raises(AuthorizationError, match=message):
+        read_authorization_response(
+            [("state", "s"), *pairs], "s", came_in=came_in, expected_in="fragment"
+        )

@@ -162,7 +162,7 @@ async def test_no_http_option_lifts_the_limit_on_the_time(
     timeout: Any, server: AuthorizationServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that need a token wait for this request."""
-    monkeypatch.setattr("aioalf.http_limits._TIMEOUT", aiohttp.ClientTimeout(total=0.05))
+    monkeypatch.setattr("aioalf.endpoint._TIMEOUT", aiohttp.ClientTimeout(total=0.05))
     server.stall_next()
     async with client_of(server, http_options={"timeout": timeout}) as client:
         with pytest.raises(TokenError, match="No answer in time"):

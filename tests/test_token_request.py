@@ -210,7 +210,7 @@ async def test_a_token_request_has_a_timeout_of_its_own(
     server: AuthorizationServer, options: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not that of a session; None does not take it away, ``ClientTimeout(total=None)`` does."""
-    monkeypatch.setattr("aioalf.http_limits._TIMEOUT", ClientTimeout(total=0.05))
+    monkeypatch.setattr("aioalf.endpoint._TIMEOUT", ClientTimeout(total=0.05))
     server.stall_next()
     with pytest.raises(TokenError, match="No answer in time"):
         await manager_of(server, http_options=options).get_token()

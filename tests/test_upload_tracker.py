@@ -175,9 +175,10 @@ async def test_it_serves_one_request_as_with_aiohttp(server: AuthorizationServer
     """The second one is refused, and the first one's outcome stays."""
     async with client_of(server) as client:
         tracker = UploadTracker()
-        await client.post(server.resource, data=BODY, upload_tracker=tracker)
+        assert await sent(client, server.resource, BODY, tracker) == 200
         with pytest.raises(RuntimeError, match="already bound"):
             await client.post(server.resource, data=BODY, upload_tracker=tracker)
-        await client.post(server.resource, data=BODY, upload_tracker=None)
+        async with client.post(server.resource, data=BODY, upload_tracker=None) as response:
+            assert response.status == 200
     assert tracker.upload_complete.exception() is None
     assert len(arrived(server)) == 2

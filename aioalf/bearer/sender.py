@@ -38,8 +38,8 @@ _REQUEST = ClientSession.request
 class Sender:
     """Does the work of each request of a `Client`.
 
-    The header is set on each request, outside aiohttp's middlewares: aiohttp then leaves it out itself
-    when a redirect leads to another origin.
+    The header is set outside aiohttp's middlewares: aiohttp then leaves it out itself when a redirect leads
+    to another origin.
 
     :param manager: has the token.
     :param session: sends: a session that is borrowed, or one to be opened and closed here.

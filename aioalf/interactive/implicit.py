@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 from yarl import URL
 
+from ..endpoint import is_cleartext
 from ..errors import AuthorizationError, TokenError
 from ..manager import ClientSecret, TokenManager
 from ..protocol.authorization import authorization_endpoint_of, authorization_url
 from ..protocol.token_endpoint import scope_string, token_from
+from ..redaction import safe_url
 from ..renewal.circuit_breaker import CircuitBreaker, RenewalThrottle
 from ..storage.base import TokenStorage
 from ..token import Token
@@ -28,7 +31,7 @@ logger = logging.getLogger("aioalf")
 
 _RESERVED_PARAMS = frozenset({"redirect_uri", "response_mode", "response_type", "state"})
 _REMEMBERED_SIGN_INS = 100  # kinds of sign-in, at most, whose refusal a storage holds
-_LOCK_MARGIN = 10.0  # seconds longer than a sign-in may take: whoever holds the lock is then gone
+_LOCK_MARGIN = 10.0  # seconds longer than a sign-in may take: the holder of the lock is then gone
 
 
 class OAuthImplictTokenManager(TokenManager):
@@ -68,6 +71,7 @@ class OAuthImplictTokenManager(TokenManager):
     """
 
     interactive: ClassVar[bool] = True
+    _warned = False
     grant = "implicit"
 
     def __init__(
@@ -104,7 +108,7 @@ class OAuthImplictTokenManager(TokenManager):
         if authorization_endpoint is not None:
             # A stored token is bound to it as well.
             self.grant = f"implicit at {authorization_endpoint}"
-        self.lock_timeout = authorization_timeout + _LOCK_MARGIN
+        self.lock_timeout = self.fetch_timeout = authorization_timeout + _LOCK_MARGIN
         super().__init__(token_endpoint, client_id, client_secret, http_options, scope, **options)
 
     def _use_storage(self, storage: TokenStorage) -> None:
@@ -130,6 +134,13 @@ class OAuthImplictTokenManager(TokenManager):
         from .receiver import LoopbackReceiver  # aiohttp.web: only for those who sign in
 
         endpoint = self._endpoint_url()
+        if not self._warned and is_cleartext(URL(endpoint)):
+            self._warned = True
+            logger.warning(
+                "The authorization endpoint %s is not https: the token comes through it, and can be read on"
+                " the way.",
+                safe_url(endpoint),
+            )
         if not self._client_id:
             raise TokenError("Missing credentials (client_id:client_secret)")
         if (refused := self._cache.breaker.error_while_open()) is not None:
@@ -157,7 +168,7 @@ class OAuthImplictTokenManager(TokenManager):
             opener = self._open_browser
             async with present_url(url, opener, port=receiver.port, timeout=timeout):
                 try:
-                    return await receiver.receive(timeout)
+                    return _with_unknown_life(await receiver.receive(timeout))
                 except AuthorizationError as error:
                     # Now, while the storage is locked: the next in line must not open a window.
                     self._cache.breaker.record_refusal(error)
@@ -176,6 +187,16 @@ class OAuthImplictTokenManager(TokenManager):
 
 #: `OAuthImplictTokenManager` under a correctly spelled name.
 OAuthImplicitTokenManager = OAuthImplictTokenManager
+
+
+def _with_unknown_life(params: dict[str, str]) -> dict[str, str]:
+    # Some servers say 0 and mean that the token does not expire. Taken at its word, it would open a window
+    # for each request.
+    with suppress(ValueError):
+        if float(params.get("expires_in", "")) <= 0:
+            logger.info("The token has an expires_in of 0 or less; it is used until a 401.")
+            return {name: value for name, value in params.items() if name != "expires_in"}
+    return params
 
 
 def _check(params: Mapping[str, str]) -> None:

@@ -7,36 +7,33 @@ answer, whose ``state`` must be the right one, and closes.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Literal
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from aiohttp import web
 
 from ..errors import AuthorizationError, TokenError
-from ..protocol.authorization import error_from
+from ..protocol.authorization import ResponseMode, read_authorization_response
 from . import page as pages
+from .loopback_server import (
+    LoopbackServer,
+    decoded_pairs,
+    method_not_allowed,
+    read_limited,
+    single_value,
+    text_response,
+)
 from .port import LOOPBACK_HOSTS, bind_first_free, check_port_range, check_redirect
 
 __all__ = ("LoopbackReceiver", "ResponseMode")
 
 logger = logging.getLogger("aioalf")
 
-ResponseMode = Literal["query", "fragment", "form_post"]
-
 _FLUSH = 2.0  # seconds that a page already asked for gets before its connection is cut
-
-_MAX_BODY = 64 * 1024  # bytes; a token is a few kilobytes
-
-# aiohttp's server logs the request line of what it cannot parse, and a broken server may have put a
-# token there. What goes wrong in our own handler is logged by `_handle`.
-_silent = logging.getLogger("aioalf.receiver.http")
-_silent.disabled = True
 
 
 class LoopbackReceiver:
@@ -80,7 +77,7 @@ class LoopbackReceiver:
         self._port = 0
         self._hosts: frozenset[str] = frozenset()
         self._listeners: list[asyncio.AbstractServer] = []
-        self._server: web.Server | None = None
+        self._server: LoopbackServer | None = None
         self._answer: asyncio.Future[dict[str, str]] | None = None
         self._outcome: pages.Page | None = None
 
@@ -112,7 +109,7 @@ class LoopbackReceiver:
             raise RuntimeError("A LoopbackReceiver serves one authorization: make another one.")
         loop = asyncio.get_running_loop()
         self._answer = loop.create_future()
-        self._server = web.Server(self._handle, access_log=None, logger=_silent)
+        self._server = LoopbackServer(self._respond)
         self._port, sockets = bind_first_free(self._port_range)
         self._hosts = frozenset(f"{host}:{self._port}" for host in LOOPBACK_HOSTS)
         if self._port == 80:
@@ -135,21 +132,14 @@ class LoopbackReceiver:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the port at once, and the connections as soon as what they asked for is sent."""
+        """Close the port at once, and the connections as soon as their pages are sent."""
         self._stop_listening()
         if self._answer is not None and not self._answer.cancel() and not self._answer.cancelled():
             self._answer.exception()  # seen, even if nobody called receive()
         if self._server is not None:
-            self._server.pre_shutdown()
-            try:
-                # Who is cancelled must be gone soon; a page is then of no interest.
-                # (A timeout of 0 would be none at all.)
-                hurry = exc_type is asyncio.CancelledError
-                await self._server.shutdown(0.01 if hurry else _FLUSH)
-            finally:
-                for connection in self._server.connections:  # cancelled while it was flushing
-                    connection.force_close()
-                await asyncio.sleep(0)  # transports say goodbye in the next turn of the loop
+            # A caller that is cancelled must be gone soon; a page is then of no interest.
+            # (A timeout of 0 would be none at all.)
+            await self._server.end(0.01 if exc_type is asyncio.CancelledError else _FLUSH)
         logger.debug("Port %d is closed.", self._port)
 
     def _stop_listening(self) -> None:
@@ -173,18 +163,6 @@ class LoopbackReceiver:
             answer.cancel()  # an answer that comes from now on must not be told that it was taken
             raise AuthorizationError(f"Nobody signed in within {timeout:g} seconds")
         return answer.result()
-
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        try:
-            response = await self._respond(request)
-        except Exception as error:
-            # Its message and its traceback may quote what was sent.
-            logger.error("A request to the receiver failed (%s).", type(error).__name__)
-            response = text_response(500, "Something went wrong here.")
-        response.headers.update(pages.HEADERS)
-        # One request per connection: then a closing port has no idle connections to break.
-        response.force_close()
-        return response
 
     async def _respond(self, request: web.BaseRequest) -> web.Response:
         host = single_value(request.headers.getall("Host", ())).lower()
@@ -238,88 +216,35 @@ class LoopbackReceiver:
     def _accept_response(
         self, pairs: Sequence[tuple[str, str]], came_in: ResponseMode
     ) -> pages.Page:
-        """Take an answer, if it is the one awaited, and return what to tell the person."""
-        states = [value for name, value in pairs if name == "state"]
-        if not _same(single_value(states), self._state):
-            logger.warning("An answer that does not belong to this sign-in was ignored.")
-            return pages.NOT_AWAITED
+        """Take an answer, if it is the one that is awaited, and return the page for the person."""
+        answered = self._answer is None or self._answer.done()
+        error: TokenError | None = None
+        params: dict[str, str] | None = None
+        try:
+            params = read_authorization_response(
+                pairs, self._state, came_in=came_in, expected_in=self._mode
+            )
+            if params is None:
+                logger.warning("An answer that does not belong to this sign-in was ignored.")
+                return pages.NOT_AWAITED
+            if self._check is not None and not answered:
+                self._check(params)
+        except TokenError as caught:
+            error = caught
         if self._outcome is not None:
             return pages.already(self._outcome)
-        if self._answer is None or self._answer.done():
+        if answered or self._answer is None:
             return pages.GONE
-        params = dict(pairs)
-        del params["state"]
-        try:
-            if len(params) + 1 != len(pairs):  # RFC 6749 section 3.1
-                raise AuthorizationError(
-                    "The answer of the authorization server repeats a parameter"
-                )
-            if params.get("error"):
-                raise error_from(params)
-            if came_in == "query" and self._mode != "query":
-                raise AuthorizationError(
-                    "The authorization server answered in the query of the redirect URI, where"
-                    " servers and browsers log it; what came in it is not used"
-                )
-            if self._check is not None:
-                self._check(params)
-        except TokenError as error:
-            if isinstance(error, AuthorizationError) and error.error:
-                self._outcome = pages.refused(error.error, error.error_description)
-            else:
-                self._outcome = pages.failed(str(error))
-            self._answer.set_exception(error)
-        else:
+        if error is None:
             self._outcome = pages.DONE
-            self._answer.set_result(params)
+            self._answer.set_result(params or {})
+        else:
+            code = error.error if isinstance(error, AuthorizationError) else None
+            description = error.error_description if isinstance(error, AuthorizationError) else None
+            self._outcome = pages.refused(code, description) if code else pages.failed(str(error))
+            self._answer.set_exception(error)
         return self._outcome
-
-
-def _same(given: str, expected: str) -> bool:
-    # Bytes, as compare_digest refuses text that is not ASCII; and lone surrogates are text too.
-    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
 
 
 def _html(page: pages.Page) -> web.Response:
     return web.Response(text=pages.render(page), content_type="text/html", charset="utf-8")
-
-
-def single_value(values: Iterable[str]) -> str:
-    """Return the one value; empty where there is none, or more than one."""
-    given = list(values)
-    return given[0] if len(given) == 1 else ""
-
-
-def decoded_pairs(encoded: str) -> list[tuple[str, str]]:
-    """Decode a query or a form; empty where it cannot be one."""
-    try:
-        return parse_qsl(encoded, keep_blank_values=True, max_num_fields=100)
-    except ValueError:
-        return []
-
-
-async def read_limited(request: web.BaseRequest, content_type: str) -> bytes | web.Response:
-    """Read a small body of that type, or return the response that refuses it."""
-    if request.content_type != content_type or "Content-Encoding" in request.headers:
-        return text_response(415, f"Only {content_type} is accepted here.")
-    body = bytearray()
-    if (request.content_length or 0) <= _MAX_BODY:
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > _MAX_BODY:
-                break
-        else:
-            return bytes(body)
-    return text_response(413, "This is more than an answer can be.")
-
-
-def text_response(status: int, text: str) -> web.Response:
-    """Answer in plain text: no person is meant to read it."""
-    return web.Response(status=status, text=text + "\n")
-
-
-def method_not_allowed(allowed: str) -> web.Response:
-    """Answer 405, and which methods there are (RFC 9110 section 15.5.6)."""
-    response = text_response(405, "This method is not served here.")
-    response.headers["Allow"] = allowed
-    return response

@@ -1,18 +1,28 @@
-"""What a request to the authorization endpoint says, and what its error answer means (RFC 6749).
+"""The authorization request and its response (RFC 6749 section 3.1).
 
 Pure: no I/O, and no import of aiohttp's networking or asyncio. `token_endpoint` is its counterpart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from ..errors import AuthorizationError, TokenError
-from ..redaction import redact
+from ..redaction import redact, safe_url
 
-__all__ = ("authorization_endpoint_of", "authorization_url", "error_from")
+__all__ = (
+    "ResponseMode",
+    "authorization_endpoint_of",
+    "authorization_url",
+    "error_from",
+    "read_authorization_response",
+)
+
+#: How the response comes (OAuth 2.0 Multiple Response Types section 2.1, and Form Post Response Mode).
+ResponseMode = Literal["query", "fragment", "form_post"]
 
 
 def authorization_endpoint_of(token_endpoint: str) -> str:
@@ -26,7 +36,7 @@ def authorization_url(endpoint: str, params: Mapping[str, Any]) -> str:
 
     :param endpoint: the authorization endpoint. A query that it has is kept, a fragment dropped.
     :param params: the parameters; a list as value repeats the parameter, None leaves it out.
-    :raises TokenError: the endpoint is no http or https URL; anything else is not for a browser.
+    :raises TokenError: the endpoint is not an http or https URL, or holds credentials.
     """
     try:
         parts = urlsplit(endpoint)
@@ -34,7 +44,13 @@ def authorization_url(endpoint: str, params: Mapping[str, Any]) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise TokenError(f"The authorization endpoint {endpoint!r} is not an http or https URL.")
+        # Not shown: with the arguments in the wrong order, it is a client secret.
+        raise TokenError("The authorization endpoint is not an absolute http or https URL.")
+    if parts.username is not None or parts.password is not None:
+        raise TokenError(
+            f"The authorization endpoint {safe_url(endpoint)} holds credentials in its URL: a browser"
+            " would show them. Take them out."
+        )
     query = urlencode(list(_pairs(params)), quote_via=quote, safe="")
     joined = f"{parts.query}&{query}" if parts.query else query
     return urlunsplit(parts._replace(query=joined, fragment=""))
@@ -47,21 +63,57 @@ def _pairs(params: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
                 yield name, str(one)
 
 
-def error_from(params: Mapping[str, str]) -> AuthorizationError:
-    """Make the exception of an error answer (RFC 6749 sections 4.1.2.1 and 4.2.2.1).
+def read_authorization_response(
+    pairs: Sequence[tuple[str, str]],
+    state: str,
+    *,
+    came_in: ResponseMode,
+    expected_in: ResponseMode,
+) -> dict[str, str] | None:
+    """Return the parameters of an authorization response (RFC 6749 sections 4.1.2 and 4.2.2).
 
-    :param params: the parameters of the answer, ``error`` among them.
+    :param pairs: the parameters as they came.
+    :param state: the ``state`` of the request; compared first, and in constant time.
+    :param came_in: how the response came.
+    :param expected_in: how it was to come. An error is understood in any way, as servers differ.
+    :return: the parameters without ``state``; None if the response belongs to another request.
+    :raises AuthorizationError: it is an error, or cannot be used.
     """
-    said = {
+    states = [value for name, value in pairs if name == "state"]
+    # Bytes, as compare_digest refuses text that is not ASCII; and lone surrogates are text too.
+    given = states[0].encode("utf-8", "surrogatepass") if len(states) == 1 else b""
+    if not hmac.compare_digest(given, state.encode()):
+        return None
+    params = dict(pairs)
+    del params["state"]
+    if len(params) + 1 != len(pairs):  # RFC 6749 section 3.1
+        raise AuthorizationError("The answer of the authorization server repeats a parameter")
+    if params.get("error"):
+        raise error_from(params)
+    if came_in == "query" and expected_in != "query":
+        raise AuthorizationError(
+            "The authorization server answered in the query of the redirect URI, where servers and"
+            " browsers log it; the answer is not used"
+        )
+    return params
+
+
+def error_from(params: Mapping[str, str]) -> AuthorizationError:
+    """Return the exception of an error response (RFC 6749 sections 4.1.2.1 and 4.2.2.1).
+
+    :param params: the parameters of the response, ``error`` among them.
+    """
+    error_params = {
         name: redact(_printable(params[name]))
         for name in ("error", "error_description", "error_uri")
         if params.get(name)
     }
-    code = said.get("error", "unknown error")
-    described = f": {said['error_description']}" if "error_description" in said else ""
-    return AuthorizationError(f"The sign-in was refused ({code}){described}", **said)
+    code = error_params.get("error", "unknown error")
+    described = error_params.get("error_description")
+    text = f"The sign-in was refused ({code})" + (f": {described}" if described else "")
+    return AuthorizationError(text, **error_params)
 
 
 def _printable(text: str) -> str:
-    """Cut a server's text to what may go to a terminal and into a log: no control characters."""
+    """Take the control characters out of a server's text: a terminal would obey them."""
     return "".join(char if char.isprintable() else " " for char in text[:500])

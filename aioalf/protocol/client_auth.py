@@ -9,17 +9,24 @@ import base64
 import re
 from abc import ABC, abstractmethod
 from collections.abc import MutableMapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from ..errors import TokenError
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
 __all__ = (
     "ClientAuth",
+    "ClientSecret",
     "ClientSecretBasic",
     "ClientSecretBasicRaw",
     "ClientSecretPost",
     "NoClientAuth",
 )
+
+#: A client secret, or a callable, plain or ``async``, that returns it.
+ClientSecret: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 
 # Only what a form decoder would change: servers that decode, as RFC 6749 section 2.3.1 asks, and
 # servers that do not both read an id such as "glBQ3nYU/8/kaVi/bIgXGA==" the same way.

@@ -12,13 +12,11 @@ from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
 
-from .._tasks import wait_done
 from ..clock import Clock
 from ..errors import TokenError
 from ..sessions import bind_to_running_loop
 from ..token import CachedToken, Token
 from .circuit_breaker import CircuitBreaker, RenewalThrottle
-from .log import log_failure, log_token
 from .single_flight import Flight, SingleFlight
 
 if TYPE_CHECKING:
@@ -54,7 +52,6 @@ class TokenCache:
     renewal_margin = 60.0
     lock_timeout = 60.0
     fetch_timeout = 300.0
-    close_timeout = 30.0
 
     def __init__(
         self, fetch: Callable[[Token | None], Awaitable[Token]], owner: str, *, interactive: bool
@@ -85,11 +82,6 @@ class TokenCache:
         self.throttle = RenewalThrottle(clock, interactive=self.interactive)
 
     # -- the cached token
-
-    @property
-    def token(self) -> Token | None:
-        """The cached token, valid or not."""
-        return None if self.cached is None else self.cached.token
 
     def put(self, token: Token | None, *, unproven: bool = False) -> None:
         """Cache a token in place of the one before; None empties the cache."""
@@ -129,7 +121,7 @@ class TokenCache:
         cached = self.cached
         if cached is None or cached.is_expired():
             was_rejected = cached is not None and cached.token.access_token in self._rejected
-            return await self._join("missing", self.token if was_rejected else None)
+            return await self._join("missing", cached.token if cached and was_rejected else None)
         if cached.is_stale() and not self.interactive and self.flights.current is None:
             if not self.breaker.error_while_open():
                 self._start("ahead", cached.token)
@@ -141,7 +133,7 @@ class TokenCache:
         if (flight := self.flights.current) is None or not flight.called_from_inside:
             self.breaker.record_success()
             self.throttle.reset()
-        return await self._join("demanded", self.token)
+        return await self._join("demanded", self.cached.token if self.cached else None)
 
     # -- what a 401 leads to
 
@@ -152,9 +144,8 @@ class TokenCache:
         cached = self.cached
         if cached is not None and cached.token is not rejected and not cached.is_expired():
             return cached.token
-        throttle = self.throttle
-        if (throttle.undecided or throttle.token) and self.flights.current is None:
-            if error := throttle.rejection_error():
+        if (self.throttle.undecided or self.throttle.token) and self.flights.current is None:
+            if error := self.throttle.rejection_error():
                 raise error
         return await self._join("rejected", rejected)
 
@@ -170,7 +161,7 @@ class TokenCache:
         if self.breaker.error is not None and self.breaker.error_while_open():
             return True
         throttle = self.throttle
-        return bool(throttle.undecided or throttle.token) and bool(throttle.rejection_error())
+        return bool((throttle.undecided or throttle.token) and throttle.rejection_error())
 
     def renew_in_background(self, rejected: Token) -> None:
         """Replace a rejected token for the next call, which waits for the new one."""
@@ -238,7 +229,9 @@ class TokenCache:
         loop, flight = get_running_loop(), self.flights.last
         assert flight is not None
         before = None if self.cached is None else self.cached.token
-        if last is not None and not last.task.done():  # given up, and still giving back its port
+        if last is not None and last.task is not None:  # given up, and still giving back its port
+            from .._tasks import wait_done
+
             await wait_done(last.task, timeout=_TO_CLEAN_UP)
         # A failure keeps this frame, by its traceback: it must not keep the failure before it as well.
         last = None
@@ -262,11 +255,15 @@ class TokenCache:
             self.put(token, unproven=fetched and self.interactive)
         except Exception as error:
             if not loop.is_closed():  # else the task is being collected
+                from .log import log_failure
+
                 note = self.breaker.record_failure(error)
                 log_failure(error, note, self.cached if reason == "ahead" else None)
             raise
         finally:
-            flight.fetching = flight.task.rotating = False
+            flight.fetching = False
+            if flight.task:
+                flight.task.rotating = False
         if self.breaker.failures:
             self.breaker.record_success()
         if fetched and self.interactive:
@@ -277,24 +274,26 @@ class TokenCache:
             if self.cached is not None:  # a server may give the same token until its end
                 self.cached.hold_for(_SAME_TOKEN_AGAIN)
         if logger.isEnabledFor(logging.DEBUG):
+            from .log import log_token
+
             log_token(token, fetched=fetched)
         return token
 
     async def _fetch_one(self, previous: Token | None) -> Token:
         flight = self.flights.last
-        if previous is not None and previous.refresh_token is not None and flight is not None:
+        if previous is not None and previous.refresh_token and flight and flight.task:
             flight.task.rotating = True
         return await self.fetch(previous)
 
     # -- its end
 
-    async def close(self) -> None:
+    async def close(self, timeout: float) -> None:
         """End what runs in the background; see `aioalf.TokenManager.close`."""
         self.closed = True
         self.update_peek()
         # A flight of another event loop cannot be waited for: that loop is over, or ends it.
         if self._loop is get_running_loop():
             error = TokenError("The client was closed while its token was being fetched.")
-            await self.flights.end(error, self.close_timeout)
+            await self.flights.end(error, timeout)
         if self.stored is not None:
             await self.stored.close()

@@ -22,6 +22,7 @@ _current_flight: contextvars.ContextVar[object] = contextvars.ContextVar(
 
 
 _NAME = "aioalf: token renewal"
+_NONE: set[Any] = set()  # of the waiters of a flight that is over
 
 
 class _RenewalTask(asyncio.Task[Any]):
@@ -56,6 +57,16 @@ class Flight(Generic[T]):
         of no use.
     """
 
+    __slots__ = (
+        "_cancel_when_unawaited",
+        "_deadline",
+        "_mark",
+        "_waiters",
+        "abandoned",
+        "fetching",
+        "task",
+    )
+
     def __init__(
         self,
         work: Coroutine[Any, Any, T],
@@ -74,14 +85,15 @@ class Flight(Generic[T]):
         # An empty context: the context variables of the first caller are not everyone's.
         context = contextvars.Context()
         context.run(_current_flight.set, self._mark)
-        self.task: _RenewalTask = context.run(_RenewalTask, work, loop=loop, name=_NAME)
+        #: The task that runs the work; let go of when that is over.
+        self.task: _RenewalTask | None = context.run(_RenewalTask, work, loop=loop, name=_NAME)
         self.task.add_done_callback(self._on_done)
         self._deadline = loop.call_later(timeout, self._time_out, timeout)
 
     @property
     def running(self) -> bool:
         """Whether a task that joins now gets the outcome of work that still runs."""
-        return not self.abandoned and not self.task.done()
+        return not self.abandoned and self.task is not None
 
     @property
     def called_from_inside(self) -> bool:
@@ -91,14 +103,15 @@ class Flight(Generic[T]):
     async def join(self) -> T:
         """Wait for the outcome. A task that is cancelled here disturbs no other."""
         waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
+        waiters = self._waiters
+        waiters.add(waiter)
         try:
             return await waiter
         finally:
-            self._waiters.discard(waiter)
+            waiters.discard(waiter)
             if waiter.done() and not waiter.cancelled():
                 waiter.exception()  # seen, even if this task was cancelled in the same moment
-            if self._cancel_when_unawaited and not self._waiters and not self.task.done():
+            if self._cancel_when_unawaited and not waiters and self.task is not None:
                 self.abandoned = True
                 self.task.cancel()
 
@@ -111,7 +124,8 @@ class Flight(Generic[T]):
     def _time_out(self, timeout: float) -> None:
         self.abandoned = True
         self.fail_waiters(TokenError(f"No token within {timeout:g} s: the renewal was given up."))
-        self.task.cancel()
+        if self.task is not None:
+            self.task.cancel()
 
     def _on_done(self, task: asyncio.Task[T]) -> None:
         self._deadline.cancel()
@@ -123,6 +137,8 @@ class Flight(Generic[T]):
             for waiter in self._waiters:
                 if not waiter.done():
                     waiter.set_result(task.result())
+        # A manager keeps its last flight, maybe for an hour: it is to be light.
+        self.task, self._waiters = None, _NONE
 
 
 class SingleFlight(Generic[T]):
@@ -140,7 +156,7 @@ class SingleFlight(Generic[T]):
     def current(self) -> Flight[T] | None:
         """The flight that can be joined, or None."""
         flight = self.last
-        over = flight is None or flight.abandoned or flight.task.done()
+        over = flight is None or flight.abandoned or flight.task is None
         return None if over else flight
 
     def fly(self, work: Coroutine[Any, Any, T], timeout: float) -> Flight[T]:
@@ -155,14 +171,15 @@ class SingleFlight(Generic[T]):
         :param timeout: seconds for work that may be rotating a refresh token to finish.
         """
         flight = self.last
-        if flight is None:
+        task = None if flight is None else flight.task
+        if flight is None or task is None:
             return
         flight.fail_waiters(error)
-        if flight.task.rotating:
-            await asyncio.wait({flight.task}, timeout=timeout)
+        if task.rotating:
+            await asyncio.wait({task}, timeout=timeout)
         if not flight.abandoned:  # else it is ending already
-            flight.task.cancel()
-        await asyncio.wait({flight.task}, timeout=timeout)
+            task.cancel()
+        await asyncio.wait({task}, timeout=timeout)
 
 
 def _clone_for_waiter(error: BaseException) -> BaseException:

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .arrangement import Arrangement, Figures
-from .child import Child
 from .contenders import Contender
 from .environments import interpreter
+from .plan import Figures, Plan
+from .process import Child
 
 __all__ = (
     "cancellation",
@@ -27,7 +27,7 @@ __all__ = (
 
 
 def _burst(
-    arrangement: Arrangement,
+    plan: Plan,
     requests: int,
     *,
     revoked: bool = False,
@@ -35,80 +35,80 @@ def _burst(
     **server: Any,
 ) -> dict[str, Figures]:
     def measure(contender: Contender) -> Figures:
-        with arrangement.worker(contender.environment) as worker:
+        with plan.worker(contender.environment) as worker:
             settings = {"latency": 0.05, **server}
-            arrangement.server.ask("reset", **settings)
+            plan.server.ask("reset", **settings)
             worker.ask("open", contender=contender.name)
             if revoked:
                 worker.ask("start")
-                worker.ask("burst", requests=1, patience=5.0)
-                arrangement.server.ask("revoke")
-            before = arrangement.server.ask("counters")
-            patience = arrangement.settings.patience * max(1, requests / 2000)
+                worker.ask("burst", requests=1, time_limit=5.0)
+                plan.server.ask("revoke")
+            before = plan.server.ask("counters")
+            time_limit = plan.settings.time_limit * max(1, requests / 2000)
             outcome = worker.ask(
                 "burst",
-                timeout=3 * patience + 30.0,
+                timeout=3 * time_limit + 30.0,
                 requests=requests,
-                patience=patience,
+                time_limit=time_limit,
                 cancel_after=cancel_after,
             )
-            after = arrangement.server.ask("counters")
+            after = plan.server.ask("counters")
         for name in ("token_requests", "resource_requests", "rejections"):
             outcome[name] = after[name] - before[name]
         outcome["token_requests_at_a_time"] = after["token_requests_at_a_time"]
         figures: Figures = outcome
         return figures
 
-    return arrangement.each(measure)
+    return plan.each(measure)
 
 
-def cold(arrangement: Arrangement) -> dict[str, Figures]:
+def cold(plan: Plan) -> dict[str, Figures]:
     """Everybody at once, and there is no token yet."""
-    return _burst(arrangement, arrangement.settings.burst)
+    return _burst(plan, plan.settings.burst)
 
 
-def storm(arrangement: Arrangement) -> dict[str, Figures]:
+def storm(plan: Plan) -> dict[str, Figures]:
     """Everybody at once, and the token has been revoked."""
-    return _burst(arrangement, arrangement.settings.burst, revoked=True)
+    return _burst(plan, plan.settings.burst, revoked=True)
 
 
-def storm_single(arrangement: Arrangement) -> dict[str, Figures]:
+def storm_single(plan: Plan) -> dict[str, Figures]:
     """The same, and each new token ends the one before."""
-    return _burst(arrangement, arrangement.settings.burst, revoked=True, single_valid=True)
+    return _burst(plan, plan.settings.burst, revoked=True, single_valid=True)
 
 
-def storm_large(arrangement: Arrangement) -> dict[str, Figures]:
+def storm_large(plan: Plan) -> dict[str, Figures]:
     """The same, and each 401 comes with a body of 1 MiB."""
-    return _burst(arrangement, arrangement.settings.burst, revoked=True, rejection_bytes=2**20)
+    return _burst(plan, plan.settings.burst, revoked=True, rejection_bytes=2**20)
 
 
-def outage(arrangement: Arrangement) -> dict[str, Figures]:
+def outage(plan: Plan) -> dict[str, Figures]:
     """A hundred requests wait for a token, and the token endpoint answers 503 after 200 ms."""
-    return _burst(arrangement, min(100, arrangement.settings.burst), outage=True, latency=0.2)
+    return _burst(plan, min(100, plan.settings.burst), outage=True, latency=0.2)
 
 
-def crowd(arrangement: Arrangement) -> dict[str, Figures]:
+def crowd(plan: Plan) -> dict[str, Figures]:
     """Ten thousand at once, and there is no token yet."""
-    return _burst(arrangement, arrangement.settings.crowd)
+    return _burst(plan, plan.settings.crowd)
 
 
-def cancellation(arrangement: Arrangement) -> dict[str, Figures]:
+def cancellation(plan: Plan) -> dict[str, Figures]:
     """Ten thousand wait for a token and are cancelled at once."""
-    requests = arrangement.settings.crowd
-    return _burst(arrangement, requests, latency=30.0, cancel_after=requests / 5000)
+    requests = plan.settings.crowd
+    return _burst(plan, requests, latency=30.0, cancel_after=requests / 5000)
 
 
-def expiry(arrangement: Arrangement) -> dict[str, Figures]:
+def expiry(plan: Plan) -> dict[str, Figures]:
     """A steady load over tokens of 2 s from a token endpoint that takes 200 ms."""
-    s = arrangement.settings
+    s = plan.settings
 
     def measure(contender: Contender) -> Figures:
-        with arrangement.worker(contender.environment) as worker:
-            arrangement.server.ask("reset", latency=0.2, lifetime=2.0)
+        with plan.worker(contender.environment) as worker:
+            plan.server.ask("reset", latency=0.2, lifetime=2.0)
             worker.ask("open", contender=contender.name)
             worker.ask("start")
-            worker.ask("burst", requests=1, patience=s.patience)
-            before = arrangement.server.ask("counters")
+            worker.ask("burst", requests=1, time_limit=s.time_limit)
+            before = plan.server.ask("counters")
             outcome: Figures = worker.ask(
                 "load",
                 timeout=s.load_seconds + 40.0,
@@ -118,31 +118,31 @@ def expiry(arrangement: Arrangement) -> dict[str, Figures]:
                 least_stall=0.02,
                 slices=int(s.load_seconds * 20),
             )
-            after = arrangement.server.ask("counters")
+            after = plan.server.ask("counters")
         for name in ("token_requests", "rejections"):
             outcome[name] = after[name] - before[name]
         outcome["seconds"] = s.load_seconds
         return outcome
 
     # Bare aiohttp is beside everybody. Not bare httpx: this load alone is more than it can carry.
-    return arrangement.without("bare", "headers", "httpx").each(measure, bare=True)
+    return plan.without("bare", "headers", "httpx").each(measure, bare=True)
 
 
-def shared(arrangement: Arrangement) -> dict[str, Figures]:
+def shared(plan: Plan) -> dict[str, Figures]:
     """Several processes start at once; those who can share a token in a file."""
 
     def measure(contender: Contender) -> Figures:
-        with tempfile.TemporaryDirectory() as folder, _several(arrangement, contender) as workers:
+        with tempfile.TemporaryDirectory() as folder, _several(plan, contender) as workers:
             storage = str(Path(folder) / "token") if contender.has_storage else None
-            arrangement.server.ask("reset", latency=0.05)
+            plan.server.ask("reset", latency=0.05)
             for worker in workers:
-                worker.ask("go", port=arrangement.port, storage=storage)
+                worker.ask("go", port=plan.port, storage=storage)
                 worker.ask("open", contender=contender.name)
-            for do, parameters in (("start", {}), ("burst", {"requests": 10, "patience": 10.0})):
+            for do, parameters in (("start", {}), ("burst", {"requests": 10, "time_limit": 10.0})):
                 for worker in workers:
                     worker.send(do, **parameters)
                 outcomes = [worker.receive() for worker in workers]
-            counters = arrangement.server.ask("counters")
+            counters = plan.server.ask("counters")
         statuses = [outcome["outcomes"] for outcome in outcomes]
         return {
             "outcomes": {
@@ -153,15 +153,14 @@ def shared(arrangement: Arrangement) -> dict[str, Figures]:
             "token_requests": counters["token_requests"],
         }
 
-    return arrangement.each(measure)
+    return plan.each(measure)
 
 
 @contextmanager
-def _several(arrangement: Arrangement, contender: Contender) -> Iterator[list[Child]]:
+def _several(plan: Plan, contender: Contender) -> Iterator[list[Child]]:
     python = str(interpreter(contender.environment))
     workers = [
-        Child(python, "benchmarks.worker", None, arrangement.log)
-        for _ in range(arrangement.settings.processes)
+        Child(python, "benchmarks.worker", None, plan.log) for _ in range(plan.settings.processes)
     ]
     try:
         yield workers

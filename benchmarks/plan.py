@@ -1,4 +1,4 @@
-"""`Arrangement`: who takes part, the load server, and how much is measured."""
+"""`Plan`: who takes part, the load server, and how much is measured."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .child import Child, Gone, cores
 from .contenders import Contender
 from .environments import interpreter
+from .process import Child, Gone, cores
 
-__all__ = ("QUICK", "Arrangement", "Figures", "Progress", "Settings")
+__all__ = ("QUICK", "Figures", "Plan", "Progress", "Settings")
 
 Figures = dict[str, Any]
 #: Called with the titles of a scenario and a contender before each measurement.
@@ -47,7 +47,7 @@ class Settings:
     load_period: float = 0.05
     import_runs: int = 10
     clients: int = 100
-    patience: float = 6.0  # seconds, after which whoever still waits counts as unanswered
+    time_limit: float = 6.0  # seconds, after which whoever still waits counts as unanswered
 
 
 QUICK = Settings(
@@ -63,7 +63,7 @@ QUICK = Settings(
 
 
 @dataclass
-class Arrangement:
+class Plan:
     """Who takes part, and the load server."""
 
     settings: Settings
@@ -93,7 +93,7 @@ class Arrangement:
             if environment not in self._kept:
                 child.kill()
 
-    def without(self, *names: str) -> Arrangement:
+    def without(self, *names: str) -> Plan:
         """The same without some contenders."""
         left = [each for each in self.contenders if each.name not in names]
         return replace(self, contenders=left)

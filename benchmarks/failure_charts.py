@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .looks import COLOURS, LEFT, name_of
+from .style import COLOURS, LEFT, name_of
 from .svg import WIDTH, Card
 from .table import Results, figures
 
-__all__ = ("bad_days_chart", "expiry_chart")
+__all__ = ("expiry_chart", "failures_chart")
 
 
 # -- bad days: what became of everybody
@@ -26,7 +26,7 @@ _DAYS = {
 }
 
 
-def bad_days_chart(results: Results) -> str | None:
+def failures_chart(results: Results) -> str | None:
     """A field for each contender and each bad day; None if there are no figures."""
     days = [day for day in _DAYS if figures(results, day)]
     if not days:
