@@ -6,6 +6,7 @@ import copy
 import gc
 import pickle
 import warnings
+import weakref
 from typing import Any
 
 import aiohttp
@@ -218,9 +219,10 @@ async def test_a_client_that_is_dropped_is_freed_with_all_that_it_holds(
     server.revoke_all()
     assert await status_of(client, server.resource) == 200
     await client.close()
+    references = [weakref.ref(client), weakref.ref(client.token_manager)]
     del client
     gc.collect()
-    assert not [one for one in gc.get_objects() if isinstance(one, Client)]
+    assert [reference() for reference in references] == [None, None]
 
 
 # -- what 0.4.0 had
