@@ -8,7 +8,7 @@ from yarl import URL
 
 __all__ = ("Origin", "origin_of", "origins_of")
 
-#: Scheme, host in lower case, and port, which is the default of the scheme where none is given.
+#: Scheme, host in lower case, and port, which is by default that of the scheme.
 Origin = tuple[str, str, "int | None"]
 
 _PLAIN, _TLS = ("http", "ws"), ("https", "wss")
@@ -16,12 +16,12 @@ _SCHEMES = {"http": _PLAIN, "ws": _PLAIN, "https": _TLS, "wss": _TLS}
 
 
 def origin_of(url: URL) -> Origin:
-    """The origin of a URL (RFC 6454), to be looked for in what `origins_of` gives."""
+    """Return the origin of a URL (RFC 6454), to be looked for in what `origins_of` returns."""
     return url.scheme, (url.raw_host or "").lower(), url.port
 
 
 def origins_of(urls: str | URL | Iterable[str | URL], named: str = "origins") -> frozenset[Origin]:
-    """The origins that a caller names, and the same with the scheme of a websocket.
+    """Return the origins that a caller names, and the same with the scheme of a websocket.
 
     :param named: the parameter that names them.
     :raises ValueError: one of them is not an absolute http or https URL, or there is none.
