@@ -32,7 +32,7 @@ def backoff(failures: int, retry_after: float | None = None) -> float:
 
 
 def read_retry_after(value: str | None, now: float) -> float | None:
-    """Read Retry-After (RFC 9110 section 10.2.3) as seconds from now; None where there is none.
+    """Read Retry-After (RFC 9110 section 10.2.3) as seconds from now; None if there is none.
 
     :param value: the header's value: a number of seconds or an HTTP date.
     :param now: UTC seconds since the epoch.

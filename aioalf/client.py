@@ -33,7 +33,7 @@ _Self = TypeVar("_Self", bound="Client")
 class Client:
     """An aiohttp client that gets, sends, keeps and renews OAuth 2 tokens.
 
-    Used as a `ClientSession` is. It may be built where no event loop runs; its session is opened at the
+    Used as a `ClientSession` is. It may be built before an event loop runs; its session is opened at the
     first request. Any number of tasks of one event loop may share it.
 
     :param client_id: the client identifier.
@@ -172,11 +172,11 @@ class Client:
         """Send a request with a valid token; on a 401 renew the token and send it once more.
 
         :param method: the HTTP method, or an `HTTPRequest` that says all.
-        :param url: where to; relative to `base_url` where there is one.
+        :param url: the URL, relative to `base_url` if there is one.
         :param options: every keyword of ``ClientSession.request`` but ``auth``. A ``timeout`` counts for
             each sending by itself, not for the token request, which has its own.
-        :return: the response, to be awaited or used with ``async with``. Where the token endpoint answered
-            with an error and `raise_token_errors` and ``raise_for_status`` are both off, that answer: a
+        :return: the response, to be awaited or used with ``async with``. If the token endpoint answered
+            with an error, and `raise_token_errors` and ``raise_for_status`` are both off, that answer: a
             `TokenErrorResponse`; nothing was then sent to `url`.
         :raises TokenError: there is no token to be had.
         :raises aiohttp.ClientError: as aiohttp does.

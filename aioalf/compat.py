@@ -65,7 +65,7 @@ class OverridableSteps:
                 self._honour_overrides()
 
     def _overrides(self, *steps: str) -> bool:
-        """Whether any of these steps is not this library's: a subclass or a test has replaced it."""
+        """Return whether any of these steps is not this library's: a subclass or a test has replaced it."""
         modules = (getattr(getattr(self, step), "__module__", None) or "" for step in steps)
         return any(module.partition(".")[0] != _OURS for module in modules)
 
@@ -194,7 +194,7 @@ class OverridableSteps:
         return token
 
     def _as_token(self, access_token: str) -> Token:
-        """The `Token` of what an overridden get_token() returned."""
+        """Return the `Token` of what an overridden get_token() returned."""
         token = self._token
         if token is not None and token.access_token == access_token:
             return token

@@ -255,7 +255,7 @@ def validate_url(url: object) -> URL:
 
 
 def is_cleartext(url: URL) -> bool:
-    """Whether a request to a URL can be read on its way: it is http, and leaves this machine."""
+    """Return whether a request to a URL can be read on its way: it is http, and leaves this machine."""
     host = url.host or ""
     if url.scheme != "http" or host == "localhost" or host.endswith(".localhost"):
         return False

@@ -45,8 +45,8 @@ def token_error(error: BaseException, url: URL) -> TokenError:
         return TokenError(f"No TLS connection to {where}: its certificate is not the one expected.")
     if isinstance(error, ClientSSLError):
         return TokenError(
-            f"No TLS connection to {where}: {error}. (Token requests have a session of their own: what"
-            " `ssl` is to them stands in http_options.)"
+            f"No TLS connection to {where}: {error}. (Token requests have a session of their own; their"
+            " `ssl` is a keyword in http_options.)"
         )
     if isinstance(error, ServerDisconnectedError):
         return TokenError(f"No answer from {where}: it closed the connection.")

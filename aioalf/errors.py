@@ -3,7 +3,7 @@
     aiohttp.ClientError
     └── TokenError               no token could be had, or it could not be kept
         ├── TokenHTTPError       the token endpoint answered with an error
-        ├── AuthorizationError   a sign-in was refused, or nobody signed in in time
+        ├── AuthorizationError   a sign-in was refused, or did not come in time
         └── TokenStorageError    a token storage cannot do its work
 
 `TokenError` derives from `aiohttp.ClientError`, so code that already handles the failures of aiohttp
@@ -66,7 +66,7 @@ class TokenHTTPError(_ProtocolError):
     :param error: the error code, such as ``invalid_client``, or None.
     :param error_description: the server's text for a developer, or None.
     :param error_uri: a page about the error, or None.
-    :param response: the response as `Client.request` returns it, or None where there is none to return.
+    :param response: the response as `Client.request` returns it, or None if there is none.
     :param retry_after: the seconds the server asked to wait, or None.
     """
 
@@ -89,7 +89,7 @@ class TokenHTTPError(_ProtocolError):
         self.response_text = response_text
         self.response = response
         self.retry_after = retry_after
-        #: Which token endpoint it was, as far as its URL may be shown; None where that is not known.
+        #: Which token endpoint it was, as far as its URL may be shown; None if that is not known.
         self.token_endpoint: str | None = None
 
     def __str__(self) -> str:
@@ -110,7 +110,7 @@ class AuthorizationError(_ProtocolError):
     """A sign-in was refused, or nobody signed in in time (RFC 6749 section 4.2.2.1).
 
     :param message: what happened, in words.
-    :param error: the error code, such as ``access_denied``; None where no answer came.
+    :param error: the error code, such as ``access_denied``; None if no answer came.
     :param error_description: the server's text for a developer, or None.
     :param error_uri: a page about the error, or None.
     """
@@ -124,7 +124,7 @@ class TokenErrorResponse(ClientResponse):
     """An error answer of the token endpoint, as `aioalf.Client.request` returns it.
 
     A class of its own, so that ``isinstance`` tells it from an answer of the resource. It is read
-    already, its connection is given back, and whoever waited for the token gets the same object: it may
+    already, its connection is given back, and all that waited for the token get the same object: it may
     be read and released any number of times. Its `request_info` holds no credentials.
     """
 
@@ -161,19 +161,19 @@ def without_credentials(info: RequestInfo) -> RequestInfo:
     return RequestInfo(info.url, info.method, CIMultiDictProxy(headers), info.real_url)
 
 
-# For this library itself. The classes above can be copied; a subclass of somebody else's may hold what
+# For this library itself. The classes above can be copied; a foreign subclass may hold what
 # cannot.
 CLONEABLE = frozenset({TokenError, TokenHTTPError, AuthorizationError, TokenStorageError})
 
 
 def clone(error: TokenError) -> TokenError:
-    """The same error for somebody else: one object would gather the traceback and context of all."""
-    # Not copy.copy(): it calls the class, and somebody's own may take other arguments.
+    """Return the same error as a new object: one for all would gather the tracebacks of all."""
+    # Not copy.copy(): it calls the class, and a foreign subclass may take other arguments.
     try:
         again = error.__class__.__new__(error.__class__)
         again.args = error.args
         again.__dict__.update(error.__dict__)
-    except Exception:  # somebody's own may also refuse this
+    except Exception:  # a foreign subclass may also refuse this
         return TokenError(str(error))
     return again
 

@@ -45,7 +45,7 @@ class ImplicitFlow:
         return f"<{type(self).__name__} {'closed' if self._closed else 'in use'}>"
 
     def close(self) -> _Done:
-        """Put back the manager class that was there before, unless somebody else has replaced it.
+        """Put back the manager class that was there before, unless another has replaced it.
 
         :return: something that may be awaited, and need not be.
         """

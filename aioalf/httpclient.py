@@ -17,7 +17,7 @@ __all__ = ("HTTPRequest",)
 class HTTPRequest:
     """What to send, held apart from sending it; may be sent any number of times.
 
-    :param url: where to; relative to ``base_url`` where the client has one.
+    :param url: the URL, relative to ``base_url`` if the client has one.
     :param method: the HTTP method.
     :param options: the keywords of ``aiohttp.ClientSession.request`` (``data``, ``headers``, ...).
     """

@@ -35,7 +35,7 @@ async def use_implicit_flow(
         before them.
     :return: a handle whose ``close()`` (also ``async with``) puts back what was there; it may be ignored.
     :raises TypeError: a keyword is unknown.
-    :raises ValueError: the range is no range of ports, or an option is none that can be used.
+    :raises ValueError: the range is not a range of ports, or an option cannot be used.
     """
     settings: dict[str, Any] = {
         "token_storage": token_storage,

@@ -147,7 +147,7 @@ class TokenManager(OverridableSteps):
         cache.stored = StoredToken(guarded, cache.clock, cache.lock_timeout, cache.expiry_margin)
 
     def _binding(self) -> str:
-        """The key under which a token of this manager is stored."""
+        """Return the key under which a token of this manager is stored."""
         from .storage.record import binding_of
 
         endpoint = None if self._token_endpoint is None else str(self._token_endpoint)

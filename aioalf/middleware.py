@@ -79,7 +79,7 @@ class OAuth2Middleware:
         """
         if origin_of(request.url) not in self._origins:
             return send_without_token(handler(request), self._unauthorized)
-        if body := request.body:  # b"" where there is none
+        if body := request.body:  # b"" if there is none
             return self._with_body(request, handler, body)
         return self._authorized(request, handler, b"")
 

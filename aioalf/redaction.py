@@ -54,7 +54,7 @@ def fingerprint(token: str) -> str:
 
 
 def safe_url(url: str | URL) -> str:
-    """A URL as far as it may be shown: without user, password, query and fragment."""
+    """Return a URL as far as it may be shown: without user, password, query and fragment."""
     try:
         return str(URL(url).with_user(None).with_query(None).with_fragment(None))
     except (TypeError, ValueError):
@@ -95,7 +95,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _spellings(character: str) -> str:
-    import html  # only where something has failed: it takes longer to import than all the rest here
+    import html  # only after a failure: it takes longer to import than all the rest here
 
     code = ord(character)
     escaped = (
@@ -127,6 +127,6 @@ def excerpt(body: bytes | str, secrets: Sequence[str]) -> str:
         body = body[: 4 * _LOOKED_AT].decode("utf-8", "replace")
     shown = redact(body[:_LOOKED_AT], secrets)
     if len(body) > _LOOKED_AT:
-        # Half a secret may stand at the cut, where nothing knows it.
+        # Half a secret may stand at the cut, and no pattern knows a half.
         shown = shown[: -_SPELLING * max(map(len, secrets), default=0) or None]
     return shown[:_SHOWN]

@@ -1,4 +1,4 @@
-"""`Token`: what the token endpoint gave, as an immutable value.
+"""`Token`: a token as an immutable value; `CachedToken`: how long it may be used.
 
 Also names `TokenError` and `TokenHTTPError`, which live in `aioalf.errors`: the old import path.
 """
@@ -39,7 +39,7 @@ class Token:
 
     :param access_token: the token; sent as ``Authorization: Bearer <token>``.
     :param expires_in: its life in seconds when it was given; None means unknown (use it until a 401).
-    :param scope: the scope it was given for, or None where the server named none.
+    :param scope: the scope it was given for, or None if the server named none.
     :param refresh_token: the refresh token that came with it, or None.
     :param expires_at: when it expires, UTC seconds since the epoch; by default `expires_in` from now.
     """
@@ -92,7 +92,7 @@ class Token:
 
     @property
     def expires_on(self) -> datetime:
-        """When it expires, as a naive datetime in UTC; `datetime.max` where that is unknown."""
+        """When it expires, as a naive datetime in UTC; `datetime.max` if that is unknown."""
         if self.expires_at is None:
             return datetime.max
         try:
@@ -101,7 +101,7 @@ class Token:
             return datetime.max if self.expires_at > 0 else datetime.min
 
     def is_valid(self) -> bool:
-        """Whether the token has not expired by the wall clock; True where its life is unknown."""
+        """Return whether the token has not expired by the wall clock; True if its life is unknown."""
         return self.expires_at is None or time.time() < self.expires_at
 
     def __repr__(self) -> str:
@@ -126,7 +126,7 @@ class CachedToken:
 
     A *fresh* token is handed out. A *stale* one is handed out while a new one is fetched. An *expired* one
     is not handed out any more. The age of a token is what the monotonic clock says or what the wall clock
-    says, whichever is more: a suspended machine stops the first, and somebody may set the second.
+    says, whichever is more: a suspended machine stops the first, and the second may be set.
 
     `fresh_for`, the two moments and the two clocks are public because `TokenCache.peek` reads them at each
     request.
@@ -163,12 +163,12 @@ class CachedToken:
         return self.valid_for - max(self.monotonic() - self.since, self.wall() - self.wall_since)
 
     def is_stale(self) -> bool:
-        """Whether it is time to renew the token."""
+        """Return whether it is time to renew the token."""
         age = max(self.monotonic() - self.since, self.wall() - self.wall_since)
         return age >= self.fresh_for
 
     def is_expired(self) -> bool:
-        """Whether the token may not be handed out any more."""
+        """Return whether the token may not be handed out any more."""
         age = max(self.monotonic() - self.since, self.wall() - self.wall_since)
         return age >= self.valid_for
 
@@ -201,9 +201,9 @@ def usable_access_token(value: object) -> str:
 
 
 def issued_later(one: Token, other: Token) -> bool:
-    """Whether a token was given after another: one that lives shorter may still be the newer one.
+    """Return whether a token was issued after another, however long each of them lives.
 
-    Where that cannot be told, whether it expires later; one of unknown life never does.
+    If that cannot be told, whether it expires later; a token of unknown life never does.
     """
     if one.expires_at is None or other.expires_at is None:
         return one.expires_at is None and other.expires_at is not None

@@ -219,6 +219,7 @@ async def test_a_client_that_is_dropped_is_freed_with_all_that_it_holds(
     server.revoke_all()
     assert await status_of(client, server.resource) == 200
     await client.close()
+    references: list[weakref.ref[Any]]
     references = [weakref.ref(client), weakref.ref(client.token_manager)]
     del client
     gc.collect()

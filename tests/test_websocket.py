@@ -379,3 +379,26 @@ async def test_what_a_test_puts_in_the_place_of_a_session_s_ws_connect_is_called
     async with client_of(server, session=session) as client:
         connected: Any = await client.ws_connect("ws://a", heartbeat=3)
     assert connected == ("ws://a", {"heartbeat": 3})
+
+
+@pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")
+async def test_a_session_may_be_of_a_class_with_methods_of_its_own(
+    server: AuthorizationServer,
+) -> None:
+    """aiohttp advises against it; each of its methods is called all the same, by ``super()`` too."""
+    called: list[str] = []
+
+    class Session(aiohttp.ClientSession):
+        def ws_connect(self, url: Any, **options: Any) -> Any:
+            called.append("ws_connect")
+            return super().ws_connect(url, **options)
+
+        def request(self, method: str, url: Any, **options: Any) -> Any:
+            called.append(method)
+            return super().request(method, url, **options)
+
+    async with Session() as session, client_of(server, session=session) as client:
+        assert await echo_once(client, server) == "hello"
+        server.revoke_all()
+        assert await echo_once(client, server) == "hello"
+    assert called == ["ws_connect", "GET", "ws_connect", "GET", "GET"]

@@ -48,7 +48,7 @@ def replayable_body(data: Any) -> Any:
 
 
 def can_be_sent_again(data: Any) -> bool:
-    """Whether a body that `replayable_body` returned, and that has been sent, can be sent again whole."""
+    """Return whether a body of `replayable_body` that has been sent can be sent again whole."""
     if isinstance(data, Payload):
         return replayable(data)
     return isinstance(data, _PLAIN) or _is_plain_form(data)
@@ -84,7 +84,7 @@ def _is_plain_form(data: Any) -> bool:
 
 
 def replayable(body: Payload) -> bool:
-    """Whether a payload that has been sent, wholly or in part, can be sent again whole.
+    """Return whether a payload that has been sent, wholly or in part, can be sent again whole.
 
     Asked after the first send. Of what aiohttp does not know itself, nothing can be said: that is not
     sent again, since a second request with half a body is worse than a 401.
@@ -126,7 +126,7 @@ def _can_seek(file: Any) -> bool:
 
 
 class ReplayablePayload(Payload):
-    """A payload that aiohttp cannot close: it stays open for a second send, until `finish`.
+    """A payload that aiohttp cannot close: it stays open for a second send, until `close_wrapped`.
 
     :param data: what the caller gave as ``data``.
     """
@@ -186,7 +186,7 @@ class _Stopped(Exception):
 
 
 class _StoppableWriter:
-    """A writer that can be shut, and that tells whether somebody is in the midst of writing."""
+    """A writer that can be stopped, and that tells whether a chunk is being written."""
 
     def __init__(self, writer: AbstractStreamWriter) -> None:
         self._writer = writer

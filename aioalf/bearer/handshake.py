@@ -43,6 +43,10 @@ class _SessionOfHandshake:
         self._session = session
         self._sender = sender
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return type(self._session)  # a subclass that overrides ws_connect calls it by super()
+
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._session, name)
         if isinstance(attribute, MethodType) and attribute.__self__ is self._session:

@@ -10,7 +10,7 @@ from ..redaction import safe_url
 
 __all__ = ("AllowedOrigins", "Origin", "joined", "origin_of", "origins_of")
 
-#: Scheme, host in lower case, and port, which is the default of the scheme where none is given.
+#: Scheme, host in lower case, and port, which is by default that of the scheme.
 Origin = tuple[str, str, "int | None"]
 
 _PLAIN, _TLS = ("http", "ws"), ("https", "wss")

@@ -29,7 +29,7 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 def is_clash(error: Exception, method: str, url: str | URL, base_url: str | URL | None) -> bool:
-    """Whether aiohttp refused a request because of two kinds of credentials; it can then be sent again.
+    """Return whether aiohttp refused a request because it has other credentials, and it can be sent again.
 
     :param error: what aiohttp raised; whatever it is, it does not hold the token any more.
     :param base_url: the URL that `url` is joined to, or None.

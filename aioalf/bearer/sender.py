@@ -38,12 +38,11 @@ _REQUEST = ClientSession.request
 class Sender:
     """Does the work of each request of a `Client`.
 
-    The header is set outside aiohttp's middlewares: aiohttp then leaves it out itself when a redirect leads
-    to another origin.
+    The header is set outside aiohttp's middlewares: on a redirect to another origin it is then left out.
 
     :param manager: has the token.
     :param session: sends: a session that is borrowed, or one to be opened and closed here.
-    :param origins: where the token may go; see `AllowedOrigins`. With neither it goes to any origin.
+    :param origins: where the token may go; by default the origin of `base_url`, or else any origin.
     :param base_url: the URL that relative URLs are relative to, or None.
     :param raise_token_errors: whether an error response of the token endpoint is raised, not returned.
     :param unauthorized: the statuses that say that the token is not accepted.
@@ -294,5 +293,5 @@ class Sender:
         return copy
 
     def token_allowed(self, url: str | URL) -> bool:
-        """Whether a URL is of an origin where the token may go."""
+        """Return whether a URL is of an origin where the token may go."""
         return self._origins is None or url in self._origins

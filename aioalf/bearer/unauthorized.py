@@ -57,7 +57,7 @@ async def renewed_for(
 
 
 def had_token(response: ClientResponse, authorization: str) -> bool:
-    """Whether the request that was answered carried the token.
+    """Return whether the request that was answered carried the token.
 
     aiohttp leaves it out after a redirect to another origin. A 401 from there says nothing about it.
     """
@@ -75,7 +75,7 @@ def had_token(response: ClientResponse, authorization: str) -> bool:
 
 
 def body_dropped_by_redirect(response: ClientResponse) -> bool:
-    """Whether a redirect on the way has left the body out, by the rules that aiohttp follows."""
+    """Return whether a redirect on the way has left the body out, by the rules that aiohttp follows."""
     return any(
         (hop.status == 303 and hop.method != hdrs.METH_HEAD)
         or (hop.status in (301, 302) and hop.method == hdrs.METH_POST)

@@ -42,7 +42,7 @@ NO_SECRET_HERE = (
 
 
 def http_url(text: str) -> str:
-    """An absolute http or https URL without credentials; returned as it was written."""
+    """Return an absolute http or https URL without credentials, as it was written."""
     try:
         url = URL(text)
         port = url.port
@@ -57,7 +57,7 @@ def http_url(text: str) -> str:
 
 
 def method(text: str) -> str:
-    """An HTTP method; returned in upper case."""
+    """Return an HTTP method in upper case."""
     if not re.fullmatch("[A-Za-z]+", text):
         raise ArgumentTypeError("a method such as GET is needed")
     return text.upper()
@@ -76,7 +76,7 @@ def header(text: str) -> tuple[str, str]:
 
 
 def file(text: str) -> str:
-    """The name of a file, or ``-``."""
+    """Return the name of a file, or ``-``."""
     if not text:  # a variable that is not set, mostly
         raise ArgumentTypeError("the name of a file is needed")
     return text
@@ -119,7 +119,7 @@ def proxy(text: str) -> URL:
 
 
 def seconds(text: str) -> float:
-    """A positive number of seconds."""
+    """Return a positive number of seconds."""
     with contextlib.suppress(ValueError):
         if 0 < (number := float(text)) < 1e9:
             return number

@@ -1,4 +1,4 @@
-"""Show the person an address: in a browser or, where there is none, on stderr."""
+"""Show the person an address: in a browser or, if there is none, on stderr."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def present_url(
 ) -> AsyncIterator[None]:
     """Show an address while the body runs; the body does not wait for the browser to come up.
 
-    :param url: what to open. It is printed where it cannot be opened, so it must hold no secret.
+    :param url: what to open. It is printed if it cannot be opened, so it must hold no secret.
     :param opener: opens it: a plain function, called in a thread of its own, or an ``async`` one.
         False means that it could not; an exception means the same. None: `open_in_browser`.
     :param port: the loopback port waited on, for the hint about ssh.

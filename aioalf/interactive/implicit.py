@@ -1,7 +1,7 @@
 """The implicit flow (RFC 6749 section 4.2): a person signs in, in a browser on this machine.
 
 RFC 9700 section 2.1.2 has deprecated it. It is here for servers that offer nothing better to a
-program on somebody's desk.
+program on a person's desk.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _LOCK_MARGIN = 10.0  # seconds longer than a sign-in may take: the holder of the
 class OAuthImplictTokenManager(TokenManager):
     """Gets tokens by having a person sign in; a `TokenManager` in all else.
 
-    The browser is opened when a token is needed and neither memory nor the storage has one: once,
+    The browser is opened if a token is needed and neither memory nor the storage has one: once,
     however many tasks wait, and however many clients share the storage. Nothing is renewed ahead or
-    retried. A refusal, or nobody signing in, is remembered for a minute or until `reset_token`, by all
-    clients that share the storage. When nobody waits any more, the sign-in is given up and its port
-    closed.
+    retried; a 401 opens at most one window a minute. A refusal, or a sign-in that did not come in time, is
+    remembered for a minute or until `reset_token`, by all clients that share the storage. If no task waits
+    any more, the sign-in is given up and its port closed.
 
     (The spelling is that of version 0.4.0; `OAuthImplicitTokenManager` is the same class.)
 
@@ -58,7 +58,7 @@ class OAuthImplictTokenManager(TokenManager):
     :param redirect_path: the path in the redirect URI: empty, or ``/callback`` say.
     :param response_mode: None leaves the parameter out, and the token comes in the fragment.
         ``form_post`` asks the server to post it instead (OAuth 2.0 Form Post Response Mode), which
-        keeps it out of the browser's history, where the server knows that. ``fragment`` asks for the
+        keeps it out of the browser's history, if the server knows that. ``fragment`` asks for the
         fragment in so many words.
     :param authorization_timeout: how long to wait for the person, in seconds.
     :param open_browser: shows the person the address that it is called with: a plain function, called
@@ -200,5 +200,5 @@ def _with_unknown_life(params: dict[str, str]) -> dict[str, str]:
 
 
 def _check(params: Mapping[str, str]) -> None:
-    """Refuse what is no usable token while the person can still be told."""
+    """Refuse an unusable token while the person can still be told."""
     token_from({name: value for name, value in params.items() if name != "expires_in"}, 0.0)

@@ -15,7 +15,7 @@ from typing import Literal
 
 __all__ = ("CALLBACK_PATH", "HEADERS", "Page", "already", "failed", "refused", "render", "to_json")
 
-# Where the script posts what it took from the fragment; no path that somebody would register.
+# The script posts the fragment here; nobody would register this path.
 CALLBACK_PATH = "/.aioalf/response"
 
 

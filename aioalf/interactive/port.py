@@ -1,4 +1,4 @@
-"""Where a redirect may come back to: a loopback port that nobody else has (RFC 8252 section 7.3).
+"""The loopback port that a redirect comes back to, and that no other program has (RFC 8252 section 7.3).
 
 No import of ``aiohttp.web``: a manager checks its settings with this long before it needs a server.
 """
@@ -42,7 +42,7 @@ def check_redirect(host: str, path: str) -> tuple[str, str]:
 
     :param host: ``localhost``, ``127.0.0.1``, or ``[::1]`` with or without brackets.
     :param path: empty, or a path that starts with ``/``, without query and fragment.
-    :raises ValueError: the host is not this machine's loopback, or the path is no path.
+    :raises ValueError: the host is not this machine's loopback, or the path is not one.
     """
     host = "[::1]" if host == "::1" else host.lower()
     if host not in LOOPBACK_HOSTS:
@@ -59,9 +59,9 @@ def check_redirect(host: str, path: str) -> tuple[str, str]:
 
 
 def bind_first_free(port_range: tuple[int, int]) -> tuple[int, list[socket.socket]]:
-    """Listen on the first free port of the range, on 127.0.0.1 and, where there is one, on ::1.
+    """Listen on the first free port of the range, on 127.0.0.1 and on ::1 if there is one.
 
-    A port that is taken on one of the two counts as taken: whoever holds it there would get the
+    A port that is taken on one of the two counts as taken: the program that holds it there would get the
     redirect from a browser that prefers that family.
 
     :param port_range: the first and the last port, both included.
@@ -99,7 +99,7 @@ def _listen(port: int) -> list[socket.socket]:
 
 
 def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.socket | None:
-    """Bind one family; None where this machine does not have it."""
+    """Bind one family; None if this machine does not have it."""
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
     except OSError:
@@ -124,7 +124,7 @@ def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.sock
 
 
 def _answers(bound: socket.socket) -> bool:
-    """Tell whether somebody else answers on an address that we have bound and do not listen on yet.
+    """Return whether another program answers on an address that we have bound and do not listen on yet.
 
     Outside Linux a wildcard listener does not stop SO_REUSEADDR from binding the loopback address,
     and the port would be taken from under another program.

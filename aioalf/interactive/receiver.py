@@ -50,9 +50,9 @@ class LoopbackReceiver:
     :param response_mode: how the answer comes (OAuth 2.0 Multiple Response Types section 2.1, and
         OAuth 2.0 Form Post Response Mode). An error is understood in the query and the fragment in
         any case, as servers differ. A credential in the query is used only in the mode ``query``.
-    :param check: called with the parameters of an answer that has the right state and is no error;
-        it raises `TokenError` where they are of no use, so that the page can say so.
-    :raises ValueError: the range, the host, the path or the mode is no such thing.
+    :param check: called with the parameters of an answer that has the right state and is not an error;
+        it raises `TokenError` if they are of no use, so that the page can say so.
+    :raises ValueError: the range, the host, the path or the mode is not valid.
     """
 
     def __init__(

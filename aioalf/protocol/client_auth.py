@@ -53,7 +53,7 @@ class ClientAuth(ABC):
         """Add the credentials to a token request.
 
         :param client_id: the client identifier.
-        :param client_secret: the secret as it is now; empty where none is needed.
+        :param client_secret: the secret as it is now; empty if none is needed.
         :param token_endpoint: the URL asked; what a signed assertion is addressed to.
         :param headers: the header fields of the request, changed in place.
         :param form: the form of the request, changed in place.

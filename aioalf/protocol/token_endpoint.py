@@ -266,7 +266,7 @@ def _member_names(params: Mapping[str, Any]) -> str:
 
 
 def _integer(digits: str) -> float:
-    # int() refuses, or takes minutes, where there are thousands of them.
+    # int() refuses thousands of digits, or takes minutes for them.
     return int(digits) if len(digits) < 100 else float(digits)
 
 

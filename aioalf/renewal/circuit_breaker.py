@@ -146,7 +146,7 @@ class RenewalThrottle:
             self.reset()
 
     def gave(self, token: Token) -> bool:
-        """Whether a token came from the renewal that began the pause."""
+        """Return whether a token came from the renewal that began the pause."""
         return self.token is not None and token.access_token == self.token.access_token
 
     def reset(self) -> None:

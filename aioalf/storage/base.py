@@ -22,14 +22,14 @@ class Lease(Protocol):
 class LoopLocks:
     """Named `asyncio` locks, a set of them for each event loop.
 
-    A lock lives as long as somebody holds it or waits for it; so neither names nor loops pile up.
+    A lock lives as long as a task holds it or waits for it; so neither names nor loops pile up.
     """
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[tuple[Hashable, ...], asyncio.Lock] = WeakValueDictionary()
 
     def get(self, *name: Hashable) -> asyncio.Lock:
-        """The lock of that name in the running loop.
+        """Return the lock of that name in the running loop.
 
         :raises RuntimeError: no event loop is running.
         """
@@ -61,7 +61,7 @@ class TokenStorage:
     def load(self) -> Awaitable[str | None] | str | None:
         """Give back the line that was saved last.
 
-        :returns: that line, or a bare access token (its expiry is then unknown), or None.
+        :return: that line, or a bare access token (its expiry is then unknown), or None.
         """
         return self.token
 
@@ -71,22 +71,22 @@ class TokenStorage:
         return None
 
     def for_key(self, key: str) -> TokenStorage:
-        """The slot for the tokens of one binding (endpoint, client id, scope, request parameters).
+        """Return the slot for the tokens of one binding (endpoint, client id, scope, request parameters).
 
         :param key: the binding, hashed: lower case hexadecimal digits.
-        :returns: a storage that shares everything but the slot with this one. This class has one
+        :return: a storage that shares everything but the slot with this one. This class has one
             slot only, and returns itself.
         """
         return self
 
     def lock(self) -> AbstractAsyncContextManager[Lease | None]:
-        """The lock under which a token is renewed: load, fetch, save.
+        """Return the lock under which a token is renewed: load, fetch, save.
 
         Holders of one slot's lock exclude each other; this one does so among the tasks of one
         event loop that share this object. A wait for it may be cancelled and leaves nothing held.
 
-        :returns: an async context manager, for one use, made where an event loop is running. It
-            gives a `Lease` where the lock can be lost while it is held, else None.
+        :return: an async context manager, for one use, made while an event loop is running. It
+            gives a `Lease` if the lock can be lost while it is held, else None.
         """
         # Not set in __init__, which a subclass may not call; nor by setattr, which it may forbid.
         locks: LoopLocks = self.__dict__.setdefault("_loop_locks", LoopLocks())

@@ -80,7 +80,7 @@ class FileTokenStorage(TokenStorage):
         return self._file.path
 
     def for_key(self, key: str) -> FileTokenStorage:
-        """The slot of one binding, in the same file. See `TokenStorage.for_key`."""
+        """Return the slot of one binding, in the same file. See `TokenStorage.for_key`."""
         slot = copy.copy(self)
         # A key names a lock file, too.
         plain = key.isascii() and key.isalnum()
@@ -153,7 +153,7 @@ class _FileLock:
         self._over = False
 
     def attempt(self) -> bool:
-        """Take the lock unless somebody has it; never waits. After `release`, takes nothing."""
+        """Take the lock unless another has it; never waits. After `release`, takes nothing."""
         import filelock
 
         with self._mutex:

@@ -60,7 +60,7 @@ class KeyringTokenStorage(TokenStorage):
         return f"<{type(self).__name__} {self._service!r} {self._username!r}>"
 
     def for_key(self, key: str) -> KeyringTokenStorage:
-        """The slot of one binding: the entry of that name. See `TokenStorage.for_key`."""
+        """Return the slot of one binding: the entry of that name. See `TokenStorage.for_key`."""
         slot = copy.copy(self)
         slot._username = key
         return slot

@@ -57,8 +57,8 @@ def write_line(token: Token, binding: str) -> str:
 def read_line(line: object, binding: str) -> Token | None:
     """Read what a storage gave back.
 
-    :return: the token, or None where there is none or it is bound to something else.
-    :raises TokenError: it is no such line; the message says why and shows nothing of it.
+    :return: the token, or None if there is none or it is bound to something else.
+    :raises TokenError: it is not such a line; the message says why and shows nothing of it.
     """
     if line is None or (isinstance(line, (str, bytes, bytearray)) and not line):
         return None
@@ -91,7 +91,7 @@ def _number(value: object) -> float | None:
         return None
     if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
-    raise TokenError("The token storage gave back a token whose expiry is no number.")
+    raise TokenError("The token storage gave back a token whose expiry is not a number.")
 
 
 def _text(value: object) -> str | None:
@@ -99,10 +99,10 @@ def _text(value: object) -> str | None:
 
 
 def expires_at_of(line: str) -> float | None:
-    """Until when a saved line is worth keeping.
+    """Return until when a saved line is worth keeping.
 
     :param line: what `TokenStorage.save` was given.
-    :returns: UTC seconds since the epoch; None where that is unknown, or has no end because a
+    :return: UTC seconds since the epoch; None if that is unknown, or has no end because a
         refresh token can still be used after the access token has expired (RFC 6749 section 6).
     """
     try:

@@ -46,10 +46,10 @@ return 0
 
 
 class RedisTokenStorage(TokenStorage):
-    """Keeps tokens in Redis, where any number of processes on any number of machines share them.
+    """Keeps tokens in Redis, which any number of processes on any number of machines share.
 
     A token without a refresh token leaves Redis a minute after it has expired. Tokens are stored as
-    they are: whoever may read these keys may use them.
+    they are: a program that may read these keys may use them.
 
     :param redis: a ``redis.asyncio`` client, which is borrowed and never closed here; or the URL of
         a server (``redis://``, ``rediss://``, ``unix://``), to which connections are opened when
@@ -90,13 +90,13 @@ class RedisTokenStorage(TokenStorage):
         return f"<{type(self).__name__} {self._prefix + self._key!r}>"
 
     def for_key(self, key: str) -> RedisTokenStorage:
-        """The slot of one binding, over the same connections. See `TokenStorage.for_key`."""
+        """Return the slot of one binding, over the same connections. See `TokenStorage.for_key`."""
         slot = copy.copy(self)
         slot._key = key
         return slot
 
     async def save(self, token: str) -> None:
-        """Keep this line; where it cannot be renewed by a refresh token, until it has expired.
+        """Keep this line; if no refresh token can renew it, until it has expired.
 
         :param token: one line of text.
         :raises TokenStorageError: Redis failed.
@@ -110,7 +110,7 @@ class RedisTokenStorage(TokenStorage):
             await self._redis.set(self._prefix + self._key, token, px=milliseconds)
 
     async def load(self) -> str | None:
-        """The line that was saved last; None where there is none, or it has expired.
+        """Return the line that was saved last; None if there is none, or it has expired.
 
         :raises TokenStorageError: Redis failed.
         """
@@ -128,12 +128,12 @@ class RedisTokenStorage(TokenStorage):
             await self._redis.delete(self._prefix + self._key)
 
     def lock(self) -> AbstractAsyncContextManager[Lease | None]:
-        """The lock of this slot, among all that share the server and the prefix.
+        """Return the lock of this slot, among all that share the server and the prefix.
 
         It is held by a lease, extended in the background for as long as it is held. `Lease.lost` is
         true once it may have ended: Redis could not be reached in time, or forgot it.
 
-        :raises TokenStorageError: on entry, where Redis failed.
+        :raises TokenStorageError: on entry, if Redis failed.
         """
         return self._lock()
 
@@ -167,7 +167,7 @@ class RedisTokenStorage(TokenStorage):
             extension = asyncio.create_task(self._keep_extended(owner, lease))
             yield lease
         finally:
-            # Also where the wait was cancelled: Redis may have given the lock to nobody, then. A
+            # Also if the wait was cancelled: Redis may have given the lock to nobody, then. A
             # task of its own, so that a cancellation does not have to wait for Redis.
             lease.end()
             release = self._connections.in_background(self._release(owner, extension))
@@ -204,7 +204,7 @@ class RedisTokenStorage(TokenStorage):
             await asyncio.wait_for(self._eval(_RELEASE, owner), self._lease)
         except Exception as error:
             logger.log(
-                # Where the lock was not had, `lock` has said why.
+                # If the lock was not had, `lock` has said why.
                 logging.WARNING if extension is not None else logging.DEBUG,
                 "A lock in Redis could not be released (%s); it ends by itself in %s seconds.",
                 type(error).__name__,

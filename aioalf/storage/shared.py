@@ -129,7 +129,7 @@ class StoredToken:
 
 
 def _can_replace(stored: Token, replaced: Token | None) -> bool:
-    """Whether a stored token is another one than the one to be replaced, and not older."""
+    """Return whether a stored token is another one than the one to be replaced, and not older."""
     if replaced is None:
         return True
     if stored.access_token == replaced.access_token:

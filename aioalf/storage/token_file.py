@@ -31,7 +31,7 @@ _OURS = re.compile(rb'\s*\{\s*"format"\s*:\s*"aio-alf tokens"')
 _HEADER = f'{{"format": "{_FORMAT}"'.encode()
 _MAX_BYTES = 16 * 2**20  # nobody has that many tokens: what is bigger is something else
 _EXPIRED_FOR = 60.0  # seconds after its expiry from which on a token is dropped
-_LOCK_WAIT = 10.0  # seconds; whoever holds this lock only replaces a small file
+_LOCK_WAIT = 10.0  # seconds; this lock is held for the replacing of a small file
 _NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 _NO_BLOCK: int = getattr(os, "O_NONBLOCK", 0)  # or opening a named pipe would wait for its writer
 _BINARY: int = getattr(os, "O_BINARY", 0)
@@ -62,7 +62,7 @@ class TokenFile:
         self._warned: str | None = None
 
     def load(self, key: str) -> str | None:
-        """The line of that slot; None, and one warning in the log, where the file is unusable."""
+        """Return the line of that slot; None, and one warning in the log, if the file is unusable."""
         try:
             tokens = self._read()
         except TokenFileError as error:
@@ -75,7 +75,7 @@ class TokenFile:
         """Set the line of that slot, or remove it; drop what has expired in the others.
 
         :param abandoned: once set, nothing is written any more.
-        :raises Unusable: there is a file and it is not ours.
+        :raises TokenFileError: there is a file and it is not ours.
         :raises OSError: the file cannot be written.
         """
         if line is not None:
@@ -101,9 +101,9 @@ class TokenFile:
                 self._write(kept, cancelled)
 
     def make_directory(self) -> None:
-        """Make the directory where it is missing, closed to others; check it where it is there.
+        """Make the directory if it is missing, closed to others; check it if it is there.
 
-        :raises Unusable: others could put their files in place of ours.
+        :raises TokenFileError: others could put their files in place of ours.
         """
         missing: list[Path] = []
         directory = self.path.parent
@@ -127,7 +127,7 @@ class TokenFile:
                 )
 
     def lock_file(self, name: str | None = None) -> BaseFileLock:
-        """The lock of that slot, or of the file as a whole: that one is held for moments only."""
+        """Return the lock of that slot, or of the file as a whole: that one is held for moments only."""
         import filelock
 
         suffix = "lock" if name is None else f"{name}.lock"
@@ -155,7 +155,9 @@ class TokenFile:
 
     def _read(self) -> dict[str, str]:
         try:
-            if self.path.is_symlink():  # said first where O_NOFOLLOW is not known; for the message
+            if (
+                self.path.is_symlink()
+            ):  # asked first, for the message, and for systems without O_NOFOLLOW
                 raise NotOurFile("is a symbolic link, and is not followed")
             descriptor = os.open(self.path, os.O_RDONLY | _NO_FOLLOW | _NO_BLOCK | _BINARY)
         except FileNotFoundError:

@@ -49,7 +49,7 @@ def unique_parameters(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def check_scope(scope: str | None, allowed: Collection[str] | None) -> str | None:
-    """The scope that is granted: the one asked for.
+    """Return the scope that is granted: the one asked for.
 
     :param allowed: the scope tokens that there are; None allows all.
     :raises OAuthErrorResponse: a malformed scope, or one that is not allowed (RFC 6749 section 3.3).

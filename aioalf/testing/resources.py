@@ -20,7 +20,7 @@ _REDIRECTS = ("301", "302", "303", "307", "308")
 def json_response(
     value: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """A JSON response."""
+    """Return a JSON response."""
     return web.Response(
         body=json.dumps(value).encode(),
         status=status,
@@ -30,7 +30,7 @@ def json_response(
 
 
 async def echo(request: web.BaseRequest, received: ReceivedRequest) -> web.StreamResponse:
-    """What arrived, as JSON."""
+    """Return the request as JSON."""
     headers: dict[str, str] = {}
     for name, value in received.headers.items():
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
@@ -48,7 +48,7 @@ async def echo(request: web.BaseRequest, received: ReceivedRequest) -> web.Strea
 
 
 async def echo_messages(request: web.BaseRequest, received: ReceivedRequest) -> web.StreamResponse:
-    """A websocket that sends back what it is sent."""
+    """Open a websocket and send back every message."""
     websocket = web.WebSocketResponse()
     if not websocket.can_prepare(request).ok:
         return web.Response(status=426, headers={"Upgrade": "websocket"})
@@ -81,7 +81,7 @@ async def send_events(request: web.BaseRequest, received: ReceivedRequest) -> we
 
 
 async def redirect(request: web.BaseRequest, received: ReceivedRequest) -> web.StreamResponse:
-    """A redirect to wherever the query says."""
+    """Return a redirect to wherever the query says."""
     target, status = received.query.get("to", ""), received.query.get("status", "302")
     if not is_header_value(target) or status not in _REDIRECTS:
         return web.Response(status=400, text="to must be a URL, status a redirect")
@@ -94,5 +94,5 @@ async def not_found(request: web.BaseRequest, received: ReceivedRequest) -> web.
 
 
 def is_header_value(text: str) -> bool:
-    """Whether a header can hold this text, which is visible ASCII."""
+    """Return whether a header can hold this text, which is visible ASCII."""
     return bool(text) and text.isascii() and text.isprintable()

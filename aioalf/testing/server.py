@@ -182,7 +182,7 @@ class AuthorizationServer(Settings, ScriptedResponses):
     # Tokens ------------------------------------------------------------------------------------
 
     def issue(self, lifetime: float | None = None, *, scope: str | None = None) -> str:
-        """A valid access token, without a token request.
+        """Return a valid access token, without a token request.
 
         :param lifetime: seconds; None: as `token_lifetime` says.
         """
@@ -190,7 +190,7 @@ class AuthorizationServer(Settings, ScriptedResponses):
         return self._tokens.issue(scope, lifetime, self.time(), single_valid=self.single_valid)
 
     def accepts(self, token: str) -> bool:
-        """Whether the protected resources accept this access token now."""
+        """Return whether the protected resources accept this access token now."""
         return self._tokens.accepts(token, self.time())
 
     def revoke(self, token: str) -> None:

@@ -52,7 +52,7 @@ class TokenRegistry:
         return token
 
     def accepts(self, token: str, now: float) -> bool:
-        """Whether an access token is known and has not expired."""
+        """Return whether an access token is known and has not expired."""
         grant = self._access.get(token)
         return grant is not None and grant.is_valid(now)
 
