@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import ssl
@@ -13,7 +14,7 @@ import aiohttp
 import pytest
 import trustme
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
-from clients import arrived, bearer, client_of, manager_of, status_of
+from clients import arrived, bearer, client_of, manager_of, scripted_server, status_of
 
 from aioalf import Client
 from aioalf.testing import AuthorizationServer, ReceivedRequest
@@ -285,3 +286,22 @@ async def test_a_session_with_an_authorization_header_of_its_own_and_a_netrc_is_
             assert await status_of(client, server.resource) == 200
         except ValueError as error:
             assert "AUTHORIZATION header" in str(error)  # noqa: PT017 - not by every aiohttp
+
+
+async def test_a_server_that_says_what_aiohttp_would_say_causes_no_second_request(
+    server: AuthorizationServer,
+) -> None:
+    """Only aiohttp's own refusal is answered with one."""
+    requests = 0
+
+    async def handle(
+        head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        nonlocal requests
+        requests += 1
+        writer.write(b"HTTP/1.1 AUTHORIZATION header\r\n\r\n")
+
+    async with scripted_server(handle) as url, client_of(server) as client:
+        with pytest.raises(aiohttp.ClientResponseError, match="AUTHORIZATION header"):
+            await client.get(url)
+    assert requests == 1

@@ -287,7 +287,11 @@ def test_statuses_that_are_no_client_errors_are_refused(statuses: Any) -> None:
 @pytest.mark.parametrize(
     ("option", "error", "message"),
     [
-        ({"timeout": 10}, TypeError, "timeout takes an aiohttp.ClientTimeout, .* not a int"),
+        (
+            {"timeout": 10},
+            TypeError,
+            "timeout takes an aiohttp.ClientTimeout .* not a value of type int",
+        ),
         ({"base_url": "https://x.example/v1"}, ValueError, "its path must end with a slash"),
     ],
 )

@@ -145,6 +145,16 @@ async def test_auth_is_refused(server: AuthorizationServer) -> None:
     assert server.token_requests == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*auth.*:DeprecationWarning", "ignore:Basic:DeprecationWarning")
+async def test_auth_goes_along_where_the_token_does_not(server: AuthorizationServer) -> None:
+    """To an origin that is not named the handshake is the caller's own."""
+    async with client_of(server, origins="https://api.example.com") as client:
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await client.ws_connect(server.websocket, auth=aiohttp.BasicAuth("a", "b"))
+    (handshake,) = arrived(server, "websocket")
+    assert bearer(handshake) == ["Basic YTpi"]
+
+
 async def test_a_401_while_new_tokens_are_rejected_is_handed_on_at_once(
     server: AuthorizationServer,
 ) -> None:
