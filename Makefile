@@ -43,7 +43,7 @@ docs: $(VENV)/.docs-installed  ## build the pages in docs/_build; a broken refer
 bench: $(VENV)/.test-installed  ## measure against everyone, under ten minutes; ARGS=--docs for docs/
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(VENV)/.test-installed  ## some minutes of bad days: memory and connections stay flat
+soak: $(VENV)/.test-installed  ## an outage of a day, then minutes of bad days: memory stays flat
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 ci:  ## everything that is checked before a change goes in

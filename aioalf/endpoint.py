@@ -16,7 +16,10 @@ from typing import Any
 from aiohttp import (
     ClientConnectionError,
     ClientError,
+    ClientHandlerType,
+    ClientMiddlewareType,
     ClientPayloadError,
+    ClientRequest,
     ClientResponse,
     ClientSession,
     ClientSSLError,
@@ -190,6 +193,9 @@ class EndpointClient:
         all_headers[hdrs.ACCEPT_ENCODING] = "gzip, deflate"
         all_headers[hdrs.CONTENT_TYPE] = "application/x-www-form-urlencoded"
         all_headers.update(headers)
+        middlewares: tuple[ClientMiddlewareType, ...] = ()
+        if session.trust_env:  # its .netrc may hold other credentials for this host
+            middlewares = (_only_authorization(all_headers.popall(hdrs.AUTHORIZATION, [])),)
         async with session.post(
             url,
             **self._options,
@@ -198,7 +204,7 @@ class EndpointClient:
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=False,  # see unpacked
-            middlewares=(),
+            middlewares=middlewares,
         ) as response:
             if 300 <= response.status < 400:
                 from .endpoint_errors import redirect_error
@@ -221,6 +227,15 @@ class EndpointClient:
                     f" {_BODY_LIMIT} bytes: that is not a token response."
                 )
             return response, bytes(body)
+
+
+def _only_authorization(values: list[str]) -> ClientMiddlewareType:
+    async def middleware(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        request.headers.popall(hdrs.AUTHORIZATION, None)
+        request.headers.extend((hdrs.AUTHORIZATION, value) for value in values)
+        return await handler(request)
+
+    return middleware
 
 
 def validate_url(url: object) -> URL:

@@ -56,11 +56,6 @@ def token_error(error: BaseException, url: URL) -> TokenError:
         return TokenError(f"No connection to {where}: the proxy answered {error.status}.")
     if isinstance(error, (ClientPayloadError, ClientResponseError)):
         return TokenError(f"The answer of {where} is cut short or unreadable.")
-    if isinstance(error, ValueError) and "AUTHORIZATION header" in str(error):
-        return TokenError(
-            f"No token request to {where}: the session given as session= has trust_env=True, and a .netrc"
-            " names other credentials for it. Leave trust_env out; a proxy stands in http_options."
-        )
     return TokenError(f"The token request to {where} failed ({type(error).__name__}).")
 
 

@@ -39,6 +39,7 @@ class Book:
             "single_valid": False,  # each new token ends the one before
             "rejection_bytes": 0,  # the size of the body of a 401
             "outage": False,  # the token endpoint answers 503
+            "outage_bytes": 0,  # what is added to the body of a 503
         }
         self.connections = 0
         self.reset()
@@ -75,7 +76,8 @@ class Book:
     def token_response(self) -> bytes:
         self.token_requests_now -= 1
         if self.settings["outage"]:
-            return _answer("503 Service Unavailable", b'{"error": "temporarily_unavailable"}')
+            body = b'{"error": "temporarily_unavailable"}' + b" " * self.settings["outage_bytes"]
+            return _answer("503 Service Unavailable", body)
         self.issued += 1
         token = f"token-{self.issued:06d}-" + "x" * 47
         if self.settings["single_valid"]:

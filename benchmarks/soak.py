@@ -1,8 +1,9 @@
 """The soak: ``python -m benchmarks.soak``. Memory and open connections stay flat, or it exits with 1.
 
-A client and a middleware work for minutes on tokens that live a second, with revocations, outages,
-cancelled requests and rejected posts in between; every few seconds the garbage is collected and a
-sample is taken.
+First an outage that lasts a simulated day: the token endpoint answers 503 with a page of almost 1 MiB,
+as often as the circuit breaker lets a token request through. Then a client and a middleware work for
+minutes on tokens that live a second, with revocations, outages, cancelled requests and rejected posts in
+between. Now and then the garbage is collected and a sample is taken.
 """
 
 from __future__ import annotations
@@ -16,20 +17,23 @@ import statistics
 import sys
 import tracemalloc
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
 from aiohttp import ClientError, ClientSession
 
-from aioalf import Client, OAuth2Middleware, TokenManager
+from aioalf import Client, Clock, OAuth2Middleware, TokenError, TokenManager
 
 from .environments import BUILD
 from .process import Child, cores
 
-__all__ = ("Sample", "main", "soak", "verdict")
+__all__ = ("Sample", "main", "outage", "soak", "verdict")
 
 _TASKS = 20
+_PAUSE = 31.0  # seconds: the circuit breaker lets one token request through each time
+_PAGE = (1 << 20) - 1000  # bytes: with the rest of the body less than what is read of an answer
 
 
 class Sample(NamedTuple):
@@ -40,6 +44,43 @@ class Sample(NamedTuple):
     connections: int
     descriptors: int
     tasks: int
+    token_requests: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.seconds:8,.1f} s  {self.kib:8,.0f} KiB  {self.connections:3} connections"
+            f"  {self.descriptors:3} descriptors  {self.tasks:3} tasks"
+        )
+
+
+async def outage(server: Child, port: int, seconds: float, interval: float) -> list[Sample]:
+    """Be refused a token for as long as a day lasts, on a clock that is set forward.
+
+    :param seconds: of the simulated clock.
+    :param interval: simulated seconds from sample to sample.
+    """
+    origin = f"http://127.0.0.1:{port}"
+    now = sampled = 0.0
+    manager = TokenManager(
+        f"{origin}/token", "id", "secret", clock=Clock(lambda: now, lambda: 1e9 + now)
+    )
+    await asyncio.to_thread(server.ask, "reset", outage=True, outage_bytes=_PAGE)
+    samples: list[Sample] = []
+    turn = 0
+    async with Client(token_manager=manager, raise_token_errors=True) as client:
+        calls = (manager.get, manager.reset_token, lambda: client.get(f"{origin}/resource"))
+        tracemalloc.start()
+        while now < seconds:
+            now += _PAUSE
+            turn += 1
+            with suppress(TokenError):
+                await calls[turn % len(calls)]()
+            if now - sampled >= interval:
+                sampled = now
+                samples.append(await _sample(server, now))
+                print(f"{samples[-1]}  {samples[-1].token_requests:,} token requests", flush=True)
+        tracemalloc.stop()
+    return samples
 
 
 async def soak(server: Child, port: int, seconds: float, interval: float) -> list[Sample]:
@@ -69,23 +110,8 @@ async def soak(server: Child, port: int, seconds: float, interval: float) -> lis
         begun = monotonic()
         while monotonic() < until:
             await asyncio.sleep(min(interval, max(0.0, until - monotonic())))
-            gc.collect()
-            held = tracemalloc.get_traced_memory()[0] / 1024
-            counters = await asyncio.to_thread(server.ask, "counters")
-            sample = Sample(
-                monotonic() - begun,
-                held,
-                counters["connections"],
-                _descriptors(),
-                len(asyncio.all_tasks()),
-            )
-            samples.append(sample)
-            print(
-                f"{sample.seconds:6.1f} s  {sample.kib:8.0f} KiB  {sample.connections:3} connections"
-                f"  {sample.descriptors:3} descriptors  {sample.tasks:3} tasks"
-                f"  {sum(outcomes.values()):,} requests",
-                flush=True,
-            )
+            samples.append(await _sample(server, monotonic() - begun))
+            print(f"{samples[-1]}  {sum(outcomes.values()):,} requests", flush=True)
         tracemalloc.stop()
         await asyncio.gather(*workers, disturbance)
     print(", ".join(f"{count:,} x {name}" for name, count in outcomes.most_common()))
@@ -129,6 +155,16 @@ async def _disturb(server: Child, until: float) -> None:
         await asyncio.sleep(min(1.0, max(0.0, until - monotonic())))
 
 
+async def _sample(server: Child, seconds: float) -> Sample:
+    gc.collect()
+    held = tracemalloc.get_traced_memory()[0] / 1024
+    counters = await asyncio.to_thread(server.ask, "counters")
+    tasks = len(asyncio.all_tasks())
+    return Sample(
+        seconds, held, counters["connections"], _descriptors(), tasks, counters["token_requests"]
+    )
+
+
 def _descriptors() -> int:
     try:
         return len(os.listdir("/proc/self/fd"))
@@ -160,14 +196,20 @@ def main() -> int:
     """Soak, and say whether all was flat."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=180.0, help="for how long (180)")
+    parser.add_argument(
+        "--outage", type=float, default=86400.0, help="simulated seconds of the outage (86400)"
+    )
     given = parser.parse_args()
     logging.getLogger("aioalf").setLevel(logging.CRITICAL)  # the outages are meant
     BUILD.mkdir(parents=True, exist_ok=True)
     log: Path = BUILD / "soak.log"
     with Child(sys.executable, "benchmarks.server", cores()[0], log) as server:
         port = server.ask("reset")["port"]
-        samples = asyncio.run(soak(server, port, given.seconds, given.seconds / 36))
-    complaints = verdict(samples)
+        print("An outage of a day, on a clock that is set forward:")
+        day = asyncio.run(outage(server, port, given.outage, given.outage / 36))
+        print("Bad days:")
+        days = asyncio.run(soak(server, port, given.seconds, given.seconds / 36))
+    complaints = verdict(day) + verdict(days)
     for complaint in complaints:
         print(f"Not flat: {complaint}.")
     if not complaints:

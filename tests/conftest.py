@@ -77,8 +77,8 @@ def no_blocking_call() -> Iterator[None]:
         for function in blockbuster.functions.values():
             # redis-py reads its own version from its metadata for each connection.
             function.can_block_in("redis/utils.py", {"get_lib_version"})
-            # aiohttp 3.13 reads a .netrc where it is.
-            function.can_block_in("aiohttp/client_reqrep.py", {"update_auth"})
+            # aiohttp 3.13 reads a .netrc in the event loop.
+            function.can_block_in("aiohttp/helpers.py", {"netrc_from_env"})
         yield
 
 

@@ -48,7 +48,7 @@ async def test_a_request_gets_its_token_and_its_answer(mocked: Any) -> None:
             assert await response.json() == {"ok": True}
     (asked,) = sent(mocked, "POST", TOKEN)
     assert asked["headers"]["Authorization"] == "Basic Y2xpZW50LWlkOnNlY3JldA=="
-    assert asked["data"] == {"grant_type": "client_credentials"}
+    assert asked["data"] == b"grant_type=client_credentials"
     (got,) = sent(mocked, "POST", RESOURCE)
     assert got["headers"]["Authorization"] == "Bearer token-1"
     assert got["headers"]["X-Mine"] == "1"

@@ -171,7 +171,7 @@ def test_every_contender_names_an_opener_and_the_first_is_bare() -> None:
 
 def test_a_soak_that_grows_is_not_flat() -> None:
     """In memory, connections, descriptors or tasks; warming up does not count."""
-    flat = [Sample(t, 5000 if t > 3 else 100, 40, 50, 9) for t in range(30)]
+    flat = [Sample(t, 5000 if t > 3 else 100, 40, 50, 9, 0) for t in range(30)]
     assert verdict(flat) == []
     assert verdict([s._replace(kib=5000 + 100 * s.seconds) for s in flat]) != []
     assert verdict([s._replace(connections=10 + int(s.seconds) * 3) for s in flat]) != []
@@ -186,3 +186,14 @@ async def test_a_soak_of_a_moment_takes_samples(tmp_path: Path) -> None:
     assert samples
     assert samples[0].kib > 0
     assert samples[0].connections > 0
+
+
+async def test_an_outage_of_some_simulated_minutes_makes_a_token_request_each_time(
+    tmp_path: Path,
+) -> None:
+    """The clock is set forward past each pause of the circuit breaker; at most one page is kept."""
+    with Child(sys.executable, "benchmarks.server", None, tmp_path / "log") as server:
+        port = server.ask("reset")["port"]
+        samples = await benchmarks.soak.outage(server, port, 620.0, 155.0)
+    assert [sample.token_requests for sample in samples] == [5, 10, 15, 20]
+    assert samples[-1].kib < 4096

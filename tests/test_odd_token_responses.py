@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from clients import client_of, manager_of
 
+from aioalf import ClientAuth, ClientSecretBasic, ClientSecretPost
 from aioalf.errors import TokenError, TokenHTTPError
 from aioalf.testing import AuthorizationServer
 
@@ -169,17 +170,22 @@ async def test_no_http_option_lifts_the_limit_on_the_time(
             await client.get(server.resource)
 
 
-async def test_a_netrc_in_the_way_of_a_token_request_is_named(
-    server: AuthorizationServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+@pytest.mark.parametrize("client_auth", [ClientSecretBasic(), ClientSecretPost()])
+async def test_a_netrc_never_takes_the_place_of_the_credentials_of_a_client(
+    client_auth: ClientAuth,
+    server: AuthorizationServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Any,
 ) -> None:
-    """aiohttp says ValueError, and neither what nor where."""
+    """aiohttp 3.13 replaces them without a word, and 3.14 says ValueError, and neither what nor where."""
     netrc = tmp_path / "netrc"
     netrc.write_text("default login a password b\n")
     monkeypatch.setenv("NETRC", str(netrc))
     async with aiohttp.ClientSession(trust_env=True) as session:
-        manager = manager_of(server, session=session)
-        with pytest.raises(TokenError, match=r"trust_env=True, and a \.netrc names other"):
-            await manager.get()
+        manager = manager_of(server, session=session, client_auth=client_auth)
+        await manager.get()
+    (request,) = server.log
+    assert ("Authorization" in request.headers) == isinstance(client_auth, ClientSecretBasic)
 
 
 async def test_a_warning_ends_in_one_full_stop(
