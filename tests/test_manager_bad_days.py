@@ -7,6 +7,7 @@ import copy
 import gc
 import json
 import pickle
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from clients import client_of, manager_of
 from fakes import FakeClock
 from managing import Fetching, manager_for, until
 
+from aioalf.client import Client
 from aioalf.errors import TokenError, TokenHTTPError
 from aioalf.manager import TokenManager
 from aioalf.renewal.single_flight import Flight
@@ -287,3 +289,25 @@ async def test_neither_a_manager_nor_a_client_can_be_pickled_or_copied(
             with pytest.raises(TypeError, match=r"neither pickled nor copied: .* Make one in each"):
                 work(one)
         await one.close()
+
+
+if sys.version_info >= (3, 12):
+
+    async def test_an_eager_task_factory_does_not_lift_the_pause_of_an_outage(
+        server: AuthorizationServer,
+    ) -> None:
+        """It would run the first step of a renewal before anyone can know that one runs."""
+
+        class Old(TokenManager):
+            """As written for 0.4.0: what it calls inside a renewal is a part of that renewal."""
+
+            async def reset_token(self) -> None:
+                await super().reset_token()
+
+        server.answer_next(503, times=50)
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        manager = Old(server.token_endpoint, server.client_id, server.client_secret)
+        async with Client(token_manager=manager) as client:
+            for _ in range(50):
+                await client.get(server.resource)
+        assert server.token_requests <= 4

@@ -145,6 +145,15 @@ def test_what_is_no_origin_is_refused_at_construction(origins: Any) -> None:
         Client("a", "b", "http://127.0.0.1/token", origins=origins)
 
 
+@pytest.mark.parametrize("origin", ["https://a.example/v2", "https://a.example/?tenant=1"])
+def test_an_origin_with_a_path_is_refused_and_the_error_names_the_origin(origin: str) -> None:
+    """The path would count for nothing: the token goes to the whole origin."""
+    with pytest.raises(ValueError, match=r"names more than an origin.* 'https://a\.example'"):
+        OAuth2Middleware(TokenManager(), origins=[origin])
+    assert origins_of("https://a.example/") == origins_of("https://a.example")
+    assert origins_of(origin, "base_url") == origins_of("https://a.example")
+
+
 async def test_a_url_that_is_none_is_refused_by_aiohttp(server: AuthorizationServer) -> None:
     """And costs no token."""
     async with client_of(server, origins=server.url) as client:

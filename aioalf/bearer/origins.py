@@ -26,15 +26,22 @@ def origins_of(urls: str | URL | Iterable[str | URL], named: str = "origins") ->
     """Return the origins that a caller names, and the same with the scheme of a websocket.
 
     :param named: the parameter that names them.
-    :raises ValueError: one of them is not an absolute http or https URL, or there is none.
+    :raises ValueError: one of them is not an absolute http or https URL, `origins` has one with a path or a
+        query, or there is none.
     """
     origins: set[Origin] = set()
     for url in [urls] if isinstance(urls, (str, URL)) else urls:
-        scheme, host, port = origin_of(URL(url))
+        parsed = URL(url)
+        scheme, host, port = origin_of(parsed)
         if scheme not in _SCHEMES or not host or "*" in host:
             shown = safe_url(url) if "@" in str(url) else str(url)
             raise ValueError(
                 f"{named}: {shown!r} is not an origin such as 'https://api.example.com'."
+            )
+        if named == "origins" and parsed.relative().raw_path_qs.strip("/"):
+            raise ValueError(
+                f"{named}: {str(url)!r} names more than an origin. The token goes to every path of an"
+                f" origin: write '{parsed.origin()}'."
             )
         origins.update((each, host, port) for each in _SCHEMES[scheme])
     if not origins:
