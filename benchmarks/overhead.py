@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from .contenders import Contender
 from .import_time import import_times
+from .instructions import can_count, count
 from .plan import Figures, Plan
 
 __all__ = (
@@ -13,6 +14,7 @@ __all__ = (
     "cost_over_sockets",
     "growth",
     "importing",
+    "instructions",
     "memory",
     "throughput",
 )
@@ -48,6 +50,16 @@ def cost_in_memory(plan: Plan) -> dict[str, Figures]:
     """CPU and time per request, one after the other, answered from memory."""
     s = plan.settings
     return _paired(plan, True, s.memory_pairs, s.block, 1, s.rounds)
+
+
+def instructions(plan: Plan) -> dict[str, Figures]:
+    """Instructions per request, one after the other, answered from memory; nothing without valgrind."""
+
+    def measure(contender: Contender) -> Figures:
+        plan.server.ask("reset")
+        return {"instructions": count(contender, plan.port)}
+
+    return plan.without("again").each(measure, bare=True) if can_count() else {}
 
 
 def cost_over_sockets(plan: Plan) -> dict[str, Figures]:

@@ -13,12 +13,13 @@ from time import monotonic
 from types import TracebackType
 from typing import Any
 
-__all__ = ("Child", "Gone", "cores")
+__all__ = ("BOOT", "ROOT", "Child", "Gone", "cores")
 
 ROOT = Path(__file__).parent.parent
 
-# The directory of the project goes last, so that an environment's own aioalf comes before this one.
-_BOOT = (
+#: Runs the ``main`` of a module. Its arguments: the project's directory, the module, and the module's own.
+# The directory goes last, so that an environment's own aioalf comes before this one.
+BOOT = (
     "import sys; sys.path[:] = [p for p in sys.path if p]; sys.path.append(sys.argv.pop(1));"
     " from importlib import import_module; import_module(sys.argv.pop(1)).main()"
 )
@@ -56,7 +57,7 @@ class Child:
             pin = lambda: os.sched_setaffinity(0, chosen)  # noqa: E731
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [python, "-c", _BOOT, str(ROOT), module],
+                [python, "-c", BOOT, str(ROOT), module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,

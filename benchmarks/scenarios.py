@@ -12,6 +12,7 @@ __all__ = ("SCENARIOS",)
 #: By name: a title, and what measures it and returns the figures of each contender.
 SCENARIOS: dict[str, tuple[str, Callable[[Plan], dict[str, Figures]]]] = {
     "memory-cost": ("cost per request, in memory", overhead.cost_in_memory),
+    "instructions": ("instructions per request", overhead.instructions),
     "socket-cost": ("cost per request, over sockets", overhead.cost_over_sockets),
     "throughput": ("throughput of 100 tasks", overhead.throughput),
     "growth": ("growth, 1 to 10,000 tasks", overhead.growth),

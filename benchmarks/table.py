@@ -76,9 +76,9 @@ def _bare(measured: Mapping[str, Any], column: int) -> float:
 
 def _costs(results: Results) -> Table:
     memory, sockets = figures(results, "memory-cost"), figures(results, "socket-cost")
-    tasks = figures(results, "throughput")
+    tasks, counted = figures(results, "throughput"), figures(results, "instructions")
     rows = []
-    for name in _names(results, memory, sockets, tasks, bare=True):
+    for name in _names(results, memory, sockets, tasks, counted, bare=True):
         row = [titled(results, name)]
         for measured, of in ((memory, "cpu"), (sockets, "cpu"), (tasks, "wall")):
             spread = ratio(measured.get(name, {}), of)
@@ -93,15 +93,31 @@ def _costs(results: Results) -> Table:
             )
             if measured is memory:
                 row.append(NONE if times is None else f"{bare * (times - 1):+.1f}")
+                row.append(_thousands(counted.get(name, {})))
         rows.append(row)
     return Table(
         "What a request costs",
         "CPU in microseconds per request, and its ratio to bare aiohttp, measured in turn with it; the last"
         " two columns are requests per second of 100 tasks, and their time as a ratio. What is measured is"
-        " the ratio; the rest is that ratio times bare aiohttp. ≈ is inside the noise.",
-        ["", "in memory", "ratio", "added", "over sockets", "ratio", "100 tasks", "ratio"],
+        " the ratio; the rest is that ratio times bare aiohttp. ≈ is inside the noise. Instructions are"
+        " those of a request in memory, in thousands.",
+        [
+            "",
+            "in memory",
+            "ratio",
+            "added",
+            "instructions",
+            "over sockets",
+            "ratio",
+            "100 tasks",
+            "ratio",
+        ],
         rows,
     )
+
+
+def _thousands(counted: Mapping[str, Any]) -> str:
+    return f"{counted['instructions'] / 1000:.1f}" if "instructions" in counted else NONE
 
 
 def _names(results: Results, *measured: Mapping[str, Any], bare: bool = False) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aiohttp import ClientSession
+from yarl import URL
 
 from aioalf import Client, OAuth2Middleware, TokenManager, TokenStorage
 
@@ -49,7 +50,7 @@ class OverMiddleware(OverSession):
         self._manager = TokenManager(
             arena.token_endpoint, "id", "secret", token_storage=_storage(arena)
         )
-        middleware = OAuth2Middleware(self._manager, origins=arena.resource)
+        middleware = OAuth2Middleware(self._manager, origins=URL(arena.resource).origin())
         session = ClientSession(connector=connector(arena), middlewares=(middleware,))
         super().__init__(arena, session)
 

@@ -16,7 +16,7 @@ import trustme
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from clients import arrived, bearer, client_of, manager_of, scripted_server, status_of
 
-from aioalf import Client
+from aioalf import Client, OAuth2Middleware
 from aioalf.testing import AuthorizationServer, ReceivedRequest
 
 BODY = bytes(range(256)) * 100
@@ -305,3 +305,18 @@ async def test_a_server_that_says_what_aiohttp_would_say_causes_no_second_reques
         with pytest.raises(aiohttp.ClientResponseError, match="AUTHORIZATION header"):
             await client.get(url)
     assert requests == 1
+
+
+@pytest.mark.usefixtures("netrc")
+async def test_the_token_of_the_middleware_wins_over_a_netrc_and_a_url(
+    server: AuthorizationServer,
+) -> None:
+    """It is set after aiohttp has chosen."""
+    async with manager_of(server) as manager:
+        middleware = OAuth2Middleware(manager, origins=server.url)
+        options: dict[str, Any] = {"middlewares": (middleware,), "trust_env": True}
+        async with aiohttp.ClientSession(**options) as session:
+            assert (await session.get(server.resource)).status == 200
+            async with session.get(with_credentials(server.resource)) as response:
+                assert response.status == 200
+    assert schemes(arrived(server, "resource")) == [["Bearer"], ["Bearer"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from yarl import URL
@@ -9,6 +10,8 @@ from yarl import URL
 from ..redaction import safe_url
 
 __all__ = ("AllowedOrigins", "Origin", "joined", "origin_of", "origins_of")
+
+logger = logging.getLogger("aioalf")
 
 #: Scheme, host in lower case, and port, which is by default that of the scheme.
 Origin = tuple[str, str, "int | None"]
@@ -26,8 +29,7 @@ def origins_of(urls: str | URL | Iterable[str | URL], named: str = "origins") ->
     """Return the origins that a caller names, and the same with the scheme of a websocket.
 
     :param named: the parameter that names them.
-    :raises ValueError: one of them is not an absolute http or https URL, `origins` has one with a path or a
-        query, or there is none.
+    :raises ValueError: one of them is not an absolute http or https URL, or there is none.
     """
     origins: set[Origin] = set()
     for url in [urls] if isinstance(urls, (str, URL)) else urls:
@@ -38,10 +40,11 @@ def origins_of(urls: str | URL | Iterable[str | URL], named: str = "origins") ->
             raise ValueError(
                 f"{named}: {shown!r} is not an origin such as 'https://api.example.com'."
             )
-        if named == "origins" and parsed.relative().raw_path_qs.strip("/"):
-            raise ValueError(
-                f"{named}: {str(url)!r} names more than an origin. The token goes to every path of an"
-                f" origin: write '{parsed.origin()}'."
+        if named == "origins" and parsed.raw_path_qs.strip("/"):
+            logger.warning(
+                "origins: %s is more than an origin; the token goes to every path of %s.",
+                safe_url(parsed),
+                parsed.with_user(None).origin(),
             )
         origins.update((each, host, port) for each in _SCHEMES[scheme])
     if not origins:
