@@ -16,8 +16,11 @@ from ..errors import TokenError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from ..clock import Clock
+
 __all__ = (
     "ClientAuth",
+    "ClientAuthContext",
     "ClientSecret",
     "ClientSecretBasic",
     "ClientSecretBasicRaw",
@@ -34,11 +37,66 @@ _CHANGED_BY_DECODING = rb"[%+\x00-\x20\x7f-\xff]"
 _CHANGED_BY_DECODING_OR_COLON = rb"[%+:\x00-\x20\x7f-\xff]"
 
 
+class ClientAuthContext:
+    """One sending of one request to the authorization server, for `ClientAuth.authenticate`.
+
+    :param client_id: the client identifier.
+    :param client_secret: the secret as it is now; empty if none is needed.
+    :param endpoint: the URL that is asked.
+    :param issuer: the issuer identifier of the server, or None if none is configured.
+    :param headers: the header fields of this sending, changed in place.
+    :param form: the form of this sending, changed in place.
+    :param clock: the clocks.
+    """
+
+    # By hand: the dataclasses module would be a tenth of what it takes to import this library.
+    __slots__ = ("client_id", "client_secret", "clock", "endpoint", "form", "headers", "issuer")
+
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        client_secret: str,
+        endpoint: str,
+        issuer: str | None,
+        headers: MutableMapping[str, str],
+        form: MutableMapping[str, object],
+        clock: Clock,
+    ) -> None:
+        self.client_id = client_id
+        self.client_secret = client_secret
+        self.endpoint = endpoint
+        self.issuer = issuer
+        self.headers = headers
+        self.form = form
+        self.clock = clock
+
+
 class ClientAuth(ABC):
     """One way for a client to authenticate; stateless, so one object may serve many managers."""
 
     #: Whether a client secret is needed at all.
     needs_secret = True
+    #: Whether the client is known by its certificate: requests then go to the server's mTLS endpoints
+    #: (RFC 8705 section 5), if its metadata names some.
+    uses_certificate = False
+
+    async def authenticate(self, context: ClientAuthContext) -> None:
+        """Add the credentials to one sending of a request; each repetition is a sending of its own.
+
+        A subclass overrides this instead of `apply` if it has to wait for something (a key, a file), or
+        needs the issuer or the clock. By default it calls `apply`.
+
+        :param context: the sending; its headers and its form are changed in place.
+        :raises TokenError: the credentials cannot be had; the request is then not sent.
+        """
+        self.apply(
+            client_id=context.client_id,
+            client_secret=context.client_secret,
+            token_endpoint=context.endpoint,
+            headers=context.headers,
+            form=context.form,
+        )
 
     @abstractmethod
     def apply(
