@@ -17,6 +17,7 @@ from .client import Client
 from .clock import Clock
 from .errors import (
     AuthorizationError,
+    SignInRequired,
     TokenError,
     TokenErrorResponse,
     TokenHTTPError,
@@ -63,6 +64,7 @@ __all__ = (
     "OAuthImplicitTokenManager",
     "OAuthImplictTokenManager",
     "RedisTokenStorage",
+    "SignInRequired",
     "Token",
     "TokenError",
     "TokenErrorResponse",

@@ -74,7 +74,7 @@ class OverridableSteps:
         cache.always_ask = overrides("get", *_GET)
         cache.update_peek()
         response = overrides("_update_token", *_RESPONSE)
-        cache.fetch = self._fetch_by_overrides if response else self._fetch_as_token
+        cache.fetcher.fetch = self._fetch_by_overrides if response else self._fetch_as_token
         # The cache's own methods stand on the object: one call less for each request.
         ways: dict[str, tuple[bool, Callable[..., object]]] = {
             "peek": (False, cache.peek),

@@ -8,13 +8,13 @@ it: no cookies, no netrc, no middlewares. It follows no redirect and reads at mo
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import (
     ClientConnectionError,
+    ClientConnectorError,
     ClientError,
     ClientHandlerType,
     ClientMiddlewareType,
@@ -24,6 +24,7 @@ from aiohttp import (
     ClientSession,
     ClientSSLError,
     ClientTimeout,
+    ConnectionTimeoutError,
     DummyCookieJar,
     ServerFingerprintMismatch,
     hdrs,
@@ -33,20 +34,53 @@ from yarl import URL
 
 from .backoff import LONGEST_PAUSE, backoff, read_retry_after
 from .clock import Clock
+from .endpoint_url import TOKEN_ENDPOINT, validate_url
 from .errors import TokenError, TokenErrorResponse, TokenHTTPError
-from .protocol.client_auth import ClientAuth
-from .protocol.token_endpoint import encode_form, read_token_response
+from .protocol.client_auth import ClientAuth, ClientAuthContext
+from .protocol.token_endpoint import DEVICE_CODE, encode_form, read_token_response
 from .redaction import safe_url, secrets_of
 
-__all__ = ("EndpointClient", "is_cleartext", "validate_url")
+__all__ = ("REVOCATION_ENDPOINT", "TOKEN_ENDPOINT", "EndpointClient")
 
 logger = logging.getLogger("aioalf")
+
+REVOCATION_ENDPOINT = "revocation endpoint"
 
 _BODY_LIMIT = 2**20  # bytes, after decompression
 _TIMEOUT = ClientTimeout(total=30)
 _TRANSIENT = (ClientConnectionError, ClientPayloadError, asyncio.TimeoutError)
 _TLS_ERRORS = (ClientSSLError, ServerFingerprintMismatch)
+# No connection was made, so nothing has arrived.
+_NEVER_SENT = (ClientConnectorError, ConnectionTimeoutError)
+# A code counts once. Who polls for a device has a rhythm of its own.
+_SENT_ONCE = frozenset({"authorization_code", DEVICE_CODE})
 _RETRYABLE_STATUSES = frozenset({429, 502, 503, 504})
+
+
+class Sending:
+    """One request to one endpoint, which may have to be sent several times.
+
+    :param name: what kind of endpoint it is, for messages.
+    :param url: the URL, as `validate_url` returns it.
+    :param headers: header fields, as `compose` has set them last.
+    :param compose: sets the credentials and returns the encoded form; None for a GET.
+    :param secrets: lists the secrets that an error must not repeat; called if there is one.
+    :param grant: the grant type, if it is a token request.
+    """
+
+    __slots__ = ("compose", "grant", "headers", "name", "secrets", "url")
+
+    def __init__(
+        self,
+        name: str,
+        url: URL,
+        headers: Mapping[str, str],
+        compose: Callable[[], Awaitable[bytes]] | None,
+        secrets: Callable[[], list[str]] = list,
+        grant: object = None,
+    ) -> None:
+        self.name, self.url, self.headers = name, url, headers
+        self.compose, self.secrets, self.grant = compose, secrets, grant
 
 
 class EndpointClient:
@@ -76,44 +110,61 @@ class EndpointClient:
             self._options, self._headers = validate_options(http_options, _TIMEOUT)
         self._retries = retries
         self._clock = clock
-        self._validated: tuple[str | URL, URL] | None = None
+        self._validated: dict[str, tuple[str | URL, URL]] = {}
 
-    async def request_token(
+    async def request(
         self,
         url: str | URL,
         client_auth: ClientAuth,
         credentials: tuple[str | None, str | None],
         params: Mapping[str, Any],
+        *,
+        name: str = TOKEN_ENDPOINT,
+        issuer: str | None = None,
     ) -> Mapping[str, Any]:
-        """Send a token request (RFC 6749 section 3.2) and return the parameters of its response.
+        """Send a form to an endpoint (RFC 6749 section 3.2) and return the parameters of its response.
 
-        :param url: the token endpoint.
-        :param client_auth: puts the credentials into the request.
+        :param url: the endpoint.
+        :param client_auth: puts the credentials into the request, anew for each sending.
         :param credentials: client id and secret; an id of None for no authentication.
         :param params: the parameters of the request.
-        :raises TokenError: the server gave no token, or no answer.
+        :param name: what kind of endpoint it is, for messages.
+        :param issuer: the issuer identifier of the server, if it is known.
+        :raises TokenError: the server gave an error, or no answer.
         """
-        if self._validated is None or self._validated[0] != url:
-            self._validated = (url, validate_url(url))
-        endpoint = self._validated[1]
-        headers: dict[str, str] = {}
-        form: dict[str, Any] = dict(params)
+        if self._validated.get(name, ("", None))[0] != url:
+            self._validated[name] = (url, validate_url(url, name))
+        endpoint = self._validated[name][1]
         client_id, client_secret = credentials
-        if client_id is not None:
-            client_auth.apply(
-                client_id=client_id,
-                client_secret=client_secret or "",
-                token_endpoint=str(url),
-                headers=headers,
-                form=form,
-            )
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("Token request to %s", safe_url(endpoint))
+        headers: dict[str, str] = {}
+        form: dict[str, Any] = {}
+
+        async def compose() -> bytes:
+            headers.clear()
+            form.clear()
+            form.update(params)
+            if client_id is not None:
+                context = ClientAuthContext(
+                    client_id=client_id,
+                    client_secret=client_secret or "",
+                    endpoint=str(url),
+                    issuer=issuer,
+                    headers=headers,
+                    form=form,
+                    clock=self._clock,
+                )
+                await client_auth.authenticate(context)
+            return encode_form(form)
 
         def secrets() -> list[str]:
             return secrets_of(client_secret, headers, form)
 
-        response, body = await self.post(endpoint, headers, encode_form(form), secrets)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("Request to the %s %s", name, safe_url(endpoint))
+        sending = Sending(name, endpoint, headers, compose, secrets, params.get("grant_type"))
+        response, body = await self.send(sending)
+        if name == REVOCATION_ENDPOINT and response.status < 300:
+            return {}  # RFC 7009 section 2.2: the body means nothing
         try:
             return read_token_response(
                 response.status,
@@ -121,6 +172,7 @@ class EndpointClient:
                 body,
                 charset=response.charset,
                 secrets=secrets,
+                endpoint=name,
             )
         except TokenHTTPError as error:
             error.token_endpoint = safe_url(endpoint)
@@ -131,41 +183,50 @@ class EndpointClient:
                 error.response = TokenErrorResponse.from_response(response, body)
             raise
 
-    async def post(
-        self,
-        endpoint: URL,
-        headers: Mapping[str, str],
-        form: bytes,
-        secrets: Callable[[], list[str]] = list,
-    ) -> tuple[ClientResponse, bytes]:
+    async def get(self, url: str, name: str) -> tuple[int, bytes]:
+        """Read a public document of the server.
+
+        :param url: where it is.
+        :param name: what it is, for messages.
+        :return: the status and the body.
+        :raises TokenError: there is no answer, a redirect, or one that is too long or cut short.
+        """
+        sending = Sending(name, validate_url(url, name), {}, None)
+        response, body = await self.send(sending)
+        return response.status, body
+
+    async def send(self, sending: Sending) -> tuple[ClientResponse, bytes]:
         """Send one request, again after a transient failure, and read the answer whole.
 
-        :param endpoint: the URL, as `validate_url` returns it.
-        :param headers: header fields of client authentication.
-        :param form: the encoded form, credentials included.
-        :param secrets: lists the secrets that an error must not repeat; called if there is one.
+        A refresh whose answer was lost is sent once more at once: within a grace period the server gives
+        the same answer again, and later it is too late. A code is not sent again once it may have arrived.
+
         :return: the response, its connection given back, and its body; any status but a redirect.
         :raises TokenError: there is no answer, a redirect, or one that is too long or cut short.
         """
         session = self._session or ClientSession(cookie_jar=DummyCookieJar())
-        failures = 0
+        failures, at_once = 0, sending.grant == "refresh_token"
+        once = sending.grant in _SENT_ONCE
         try:
             while True:
                 retry_after = None
                 try:
-                    response, body = await self._post_once(
-                        session, endpoint, headers, form, secrets
-                    )
+                    response, body = await self._send_once(session, sending)
                 except TokenError:
                     raise
                 except (ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
                     transient = isinstance(error, _TRANSIENT) and not isinstance(error, _TLS_ERRORS)
-                    if failures >= self._retries or not transient:
+                    arrived = not isinstance(error, _NEVER_SENT)
+                    if at_once and transient and arrived:
+                        at_once = False
+                        continue
+                    if failures >= self._retries or not transient or (once and arrived):
                         from .endpoint_errors import showable, token_error
 
-                        raise token_error(error, endpoint) from showable(error)
+                        raise token_error(error, sending.url, sending.name) from showable(error)
                 else:
-                    if failures >= self._retries or response.status not in _RETRYABLE_STATUSES:
+                    retryable = response.status in _RETRYABLE_STATUSES and not once
+                    if failures >= self._retries or not retryable:
                         return response, body
                     retry_after = read_retry_after(
                         response.headers.get(hdrs.RETRY_AFTER), self._clock.time()
@@ -180,24 +241,22 @@ class EndpointClient:
             if session is not self._session:
                 await session.close()
 
-    async def _post_once(
-        self,
-        session: ClientSession,
-        url: URL,
-        headers: Mapping[str, str],
-        form: bytes,
-        secrets: Callable[[], list[str]],
+    async def _send_once(
+        self, session: ClientSession, sending: Sending
     ) -> tuple[ClientResponse, bytes]:
+        form = None if sending.compose is None else await sending.compose()
         all_headers: CIMultiDict[str] = CIMultiDict(self._headers)
         all_headers[hdrs.ACCEPT] = "application/json"
         all_headers[hdrs.ACCEPT_ENCODING] = "gzip, deflate"
-        all_headers[hdrs.CONTENT_TYPE] = "application/x-www-form-urlencoded"
-        all_headers.update(headers)
+        if form is not None:
+            all_headers[hdrs.CONTENT_TYPE] = "application/x-www-form-urlencoded"
+        all_headers.update(sending.headers)
         middlewares: tuple[ClientMiddlewareType, ...] = ()
         if session.trust_env:  # its .netrc may hold other credentials for this host
             middlewares = (_only_authorization(all_headers.popall(hdrs.AUTHORIZATION, [])),)
-        async with session.post(
-            url,
+        async with session.request(
+            hdrs.METH_GET if form is None else hdrs.METH_POST,
+            sending.url,
             **self._options,
             data=form,
             headers=all_headers,
@@ -209,7 +268,7 @@ class EndpointClient:
             if 300 <= response.status < 400:
                 from .endpoint_errors import redirect_error
 
-                raise redirect_error(response, url, secrets())
+                raise redirect_error(response, sending.url, sending.secrets(), sending.name)
             body = bytearray()
             async for chunk in response.content.iter_any():
                 body += chunk
@@ -223,8 +282,8 @@ class EndpointClient:
                     body = unpacked(encoding, body, _BODY_LIMIT)
             if len(body) > _BODY_LIMIT:
                 raise TokenError(
-                    f"The token endpoint {safe_url(url)} answered {response.status} with more than"
-                    f" {_BODY_LIMIT} bytes: that is not a token response."
+                    f"The {sending.name} {safe_url(sending.url)} answered {response.status} with more than"
+                    f" {_BODY_LIMIT} bytes: that is not a response of it."
                 )
             return response, bytes(body)
 
@@ -236,45 +295,3 @@ def _only_authorization(values: list[str]) -> ClientMiddlewareType:
         return await handler(request)
 
     return middleware
-
-
-def validate_url(url: object) -> URL:
-    """Return the URL of a token endpoint (RFC 6749 section 3.2); warn of one that is not https.
-
-    :param url: a string, a `yarl.URL`, or another object whose string it is.
-    :raises TokenError: it is not an absolute http or https URL, or holds credentials.
-    """
-    try:
-        endpoint = url if isinstance(url, URL) else URL(str(url))
-    except (TypeError, ValueError):
-        endpoint = URL()
-    if endpoint.scheme not in ("http", "https") or not endpoint.host:
-        # Not shown: with the arguments in the wrong order, it is a client secret.
-        raise TokenError(
-            "The token endpoint is not an absolute http or https URL. Are the arguments in order?"
-            " Client(client_id, client_secret, token_endpoint), but"
-            " TokenManager(token_endpoint, client_id, client_secret)."
-        )
-    if endpoint.user is not None or endpoint.password is not None:
-        raise TokenError(
-            f"The token endpoint {safe_url(endpoint)} holds credentials in its URL: pass them as"
-            " client_id and client_secret."
-        )
-    if is_cleartext(endpoint):
-        logger.warning(
-            "The token endpoint %s is not https: the client's secret and its tokens can be read on the way"
-            " (RFC 6749 section 3.2).",
-            safe_url(endpoint),
-        )
-    return endpoint
-
-
-def is_cleartext(url: URL) -> bool:
-    """Return whether a request to a URL can be read on its way: it is http, and leaves this machine."""
-    host = url.host or ""
-    if url.scheme != "http" or host == "localhost" or host.endswith(".localhost"):
-        return False
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return True

@@ -22,7 +22,7 @@ from .redaction import redact, safe_url
 __all__ = ("redirect_error", "showable", "token_error")
 
 
-def redirect_error(response: ClientResponse, url: URL, secrets: list[str]) -> TokenError:
+def redirect_error(response: ClientResponse, url: URL, secrets: list[str], name: str) -> TokenError:
     """Return the error of a redirect, which is never followed: it names where that pointed."""
     location = response.headers.get(hdrs.LOCATION)
     try:
@@ -31,14 +31,14 @@ def redirect_error(response: ClientResponse, url: URL, secrets: list[str]) -> To
     except ValueError:
         target = "something that is not a URL"
     return TokenError(
-        f"The token endpoint {safe_url(url)} answered {response.status} and points to {target[:300]}:"
-        " a token request follows no redirect, nothing was sent there. Is it the right URL?"
+        f"The {name} {safe_url(url)} answered {response.status} and points to {target[:300]}:"
+        " a request to it follows no redirect, nothing was sent there. Is it the right URL?"
     )
 
 
-def token_error(error: BaseException, url: URL) -> TokenError:
+def token_error(error: BaseException, url: URL, name: str) -> TokenError:
     """Return the error of a request that has no answer."""
-    where = f"the token endpoint {safe_url(url)}"
+    where = f"the {name} {safe_url(url)}"
     if isinstance(error, asyncio.TimeoutError):
         return TokenError(f"No answer in time from {where}.")
     if isinstance(error, ServerFingerprintMismatch):
@@ -56,7 +56,7 @@ def token_error(error: BaseException, url: URL) -> TokenError:
         return TokenError(f"No connection to {where}: the proxy answered {error.status}.")
     if isinstance(error, (ClientPayloadError, ClientResponseError)):
         return TokenError(f"The answer of {where} is cut short or unreadable.")
-    return TokenError(f"The token request to {where} failed ({type(error).__name__}).")
+    return TokenError(f"The request to {where} failed ({type(error).__name__}).")
 
 
 def showable(error: BaseException) -> BaseException | None:

@@ -4,6 +4,7 @@
     └── TokenError               no token could be had, or it could not be kept
         ├── TokenHTTPError       the token endpoint answered with an error
         ├── AuthorizationError   a sign-in was refused, or did not come in time
+        │   └── SignInRequired   a person has to sign in, and is not to be asked now
         └── TokenStorageError    a token storage cannot do its work
 
 `TokenError` derives from `aiohttp.ClientError`, so code that already handles the failures of aiohttp
@@ -22,6 +23,7 @@ from .redaction import safe_url
 
 __all__ = (
     "AuthorizationError",
+    "SignInRequired",
     "TokenError",
     "TokenErrorResponse",
     "TokenHTTPError",
@@ -58,7 +60,9 @@ class _ProtocolError(TokenError):
 
 
 class TokenHTTPError(_ProtocolError):
-    """The token endpoint answered, and what it answered is an error (RFC 6749 section 5.2).
+    """An endpoint answered, and what it answered is an error (RFC 6749 section 5.2).
+
+    Mostly it is the token endpoint; `endpoint_name` says which one it was.
 
     :param message: what failed, in words.
     :param response_status: the HTTP status; 200 for a server that reports errors with that status.
@@ -89,8 +93,10 @@ class TokenHTTPError(_ProtocolError):
         self.response_text = response_text
         self.response = response
         self.retry_after = retry_after
-        #: Which token endpoint it was, as far as its URL may be shown; None if that is not known.
+        #: Which endpoint it was, as far as its URL may be shown; None if that is not known.
         self.token_endpoint: str | None = None
+        #: What kind of endpoint it was: "token endpoint", "revocation endpoint", ...
+        self.endpoint_name = "token endpoint"
 
     def __str__(self) -> str:
         parts = [self.message]
@@ -113,6 +119,14 @@ class AuthorizationError(_ProtocolError):
     :param error: the error code, such as ``access_denied``; None if no answer came.
     :param error_description: the server's text for a developer, or None.
     :param error_uri: a page about the error, or None.
+    """
+
+
+class SignInRequired(AuthorizationError):
+    """A person has to sign in, and must not be asked now: call ``sign_in()`` when one is there.
+
+    Raised by a manager with ``unattended=True``, and by renewals in the background, which never ask a
+    person.
     """
 
 
@@ -163,7 +177,9 @@ def without_credentials(info: RequestInfo) -> RequestInfo:
 
 # For this library itself. The classes above can be copied; a foreign subclass may hold what
 # cannot.
-CLONEABLE = frozenset({TokenError, TokenHTTPError, AuthorizationError, TokenStorageError})
+CLONEABLE = frozenset(
+    {TokenError, TokenHTTPError, AuthorizationError, SignInRequired, TokenStorageError}
+)
 
 
 def clone(error: TokenError) -> TokenError:
@@ -183,6 +199,6 @@ def in_short(error: Exception) -> str:
     if isinstance(error, TokenHTTPError):
         code = error.error or "no error code"
         where = f" {error.token_endpoint}" if error.token_endpoint else ""
-        return f"the token endpoint{where} answered {error.response_status} ({code})"
+        return f"the {error.endpoint_name}{where} answered {error.response_status} ({code})"
     text = str(error) if isinstance(error, TokenError) else type(error).__name__
     return text.removesuffix(".")

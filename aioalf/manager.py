@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from yarl import URL
@@ -16,14 +15,12 @@ from yarl import URL
 from .clock import Clock
 from .compat import OverridableSteps
 from .endpoint import EndpointClient
-from .errors import TokenError, TokenHTTPError
-from .protocol.client_auth import ClientAuth, ClientSecret, ClientSecretBasic
-from .protocol.token_endpoint import (
-    client_credentials_form,
-    scope_string,
-    token_from,
-)
+from .endpoint_url import TOKEN_ENDPOINT
+from .errors import TokenError
+from .protocol.client_auth import ClientAuth, ClientSecret, ClientSecretBasic, NoClientAuth
+from .protocol.token_endpoint import complete_form, scope_string, token_from
 from .redaction import safe_url
+from .server_requests import ServerRequests
 from .sessions import refuse_to_be_pickled
 from .token import Token
 
@@ -39,7 +36,7 @@ logger = logging.getLogger("aioalf")
 _Self = TypeVar("_Self", bound="TokenManager")
 
 
-class TokenManager(OverridableSteps):
+class TokenManager(ServerRequests, OverridableSteps):
     """Gets tokens from a token endpoint and has one ready whenever one is asked for.
 
     Works alone or inside a `Client`. It opens a session for each renewal (its retries included) and closes
@@ -69,6 +66,12 @@ class TokenManager(OverridableSteps):
     :param renewal_margin: seconds before that at which it is renewed ahead, in the background; never more
         than a quarter of its life.
     :param clock: the clocks that token life is judged by.
+    :param issuer: the issuer identifier of the server: endpoints that are not given are then looked up in
+        its metadata (RFC 8414, OpenID Connect Discovery) when they are needed.
+    :param discovery_url: where the metadata is, if it is not where `issuer` says.
+    :param revocation_endpoint: URL of the revocation endpoint, for `revoke`.
+    :param account: whose token this is, if several people, tenants or refresh tokens share one client id
+        and one storage: each account then has a stored token of its own.
     :raises TypeError: `http_options` holds an unknown keyword, or a parameter is of the wrong kind.
     :raises ValueError: a number is negative, or `token_request_params` holds a reserved name.
     """
@@ -83,14 +86,6 @@ class TokenManager(OverridableSteps):
     fetch_timeout: float = 300.0
     #: Seconds for which `close` waits for a renewal that may rotate a refresh token.
     close_timeout: float = 30.0
-
-    # A subclass written for 0.4.0 may not call __init__.
-    _token_endpoint: str | URL | None = None
-    _client_id: str | None = None
-    _client_secret: ClientSecret | None = None
-    _scope: str | Sequence[str] | None = None
-    _params: Mapping[str, Any] = {}
-    _client_auth: ClientAuth = ClientSecretBasic()
 
     def __init__(
         self,
@@ -108,10 +103,15 @@ class TokenManager(OverridableSteps):
         expiry_margin: float = 10.0,
         renewal_margin: float = 60.0,
         clock: Clock | None = None,
+        issuer: str | None = None,
+        discovery_url: str | URL | None = None,
+        revocation_endpoint: str | URL | None = None,
+        account: str | None = None,
     ) -> None:
         from .manager_options import check_options
 
         check_options(
+            account=account,
             http_options=http_options,
             client_auth=client_auth,
             token_storage=token_storage,
@@ -127,13 +127,20 @@ class TokenManager(OverridableSteps):
         self._http_options = dict(http_options or {})
         self._scope = scope_string(scope)
         self._params = dict(token_request_params or {})
-        self._client_auth = client_auth or ClientSecretBasic()
+        public = self._may_be_public and client_secret is None
+        self._client_auth = client_auth or (NoClientAuth() if public else ClientSecretBasic())
+        self._account = account
+        self._revocation_endpoint = revocation_endpoint
         cache = self._cache
         if clock is not None:  # else one for all: managers that share a storage compare their times
             cache.use_clock(clock)
         cache.expiry_margin, cache.renewal_margin = expiry_margin, renewal_margin
         cache.lock_timeout, cache.fetch_timeout = self.lock_timeout, self.fetch_timeout
         self._endpoint = EndpointClient(session, http_options, token_retries, cache.clock)
+        if issuer is not None or discovery_url is not None:
+            from .discovery import Discovery
+
+            self._discovery = Discovery(self._endpoint, issuer, discovery_url)
         if token_storage is not None:
             self._use_storage(token_storage)
 
@@ -150,9 +157,14 @@ class TokenManager(OverridableSteps):
         """Return the key under which a token of this manager is stored."""
         from .storage.record import binding_of
 
-        endpoint = None if self._token_endpoint is None else str(self._token_endpoint)
-        scope = scope_string(self._scope)
-        return binding_of(self.grant, endpoint, self._client_id, scope, self._params)
+        server = None if self._token_endpoint is None else str(self._token_endpoint)
+        if self._discovery is not None:
+            server = self._discovery.name
+        scope, params = scope_string(self._scope), self._bound_params()
+        return binding_of(self.grant, server, self._client_id, scope, params, self._account)
+
+    def _bound_params(self) -> Mapping[str, Any]:
+        return self._params
 
     # -- the token
 
@@ -218,66 +230,48 @@ class TokenManager(OverridableSteps):
         :return: the parameters of the token response (RFC 6749 section 5.1).
         :raises TokenError: there is no endpoint, there are no credentials, or no token was given.
         """
-        return await self.request_token(client_credentials_form(self._scope, self._params))
+        return await self.request_token({"grant_type": "client_credentials"})
 
     async def request_token(self, form: Mapping[str, Any]) -> Mapping[str, Any]:
         """Send a form to the token endpoint with the client's credentials; the way of every grant.
 
-        :param form: the parameters of the request, ``grant_type`` among them.
+        `scope` and `token_request_params` are added; a field of the form comes before them. A scope is not
+        added to a code, which stands for one already, nor to a refresh token, unless a flow has
+        ``scope_on_refresh``. A refresh token that the answer does not replace is put into it.
+
+        :param form: the fields of the grant, ``grant_type`` among them.
         :return: the parameters of the token response.
         :raises TokenError: there is no endpoint, there are no credentials, or no token was given.
         """
-        if not self._token_endpoint:
-            raise TokenError("Missing token endpoint")
-        secret = self._client_secret
-        if not isinstance(secret, str) or not self._client_id or type(self._client_id) is not str:
-            secret = await self._secret()
-        url, client_id = self._token_endpoint, self._client_id
-        try:
-            return await self._fetch(url=url, method="POST", auth=(client_id, secret), data=form)
-        except TokenHTTPError as error:
-            if error.error != "invalid_client" or not callable(self._client_secret):
-                raise
-            rotated = await self._secret()
-            if rotated == secret:
-                raise
-            logger.info("The client secret was refused and has changed; it is tried once more.")
-            return await self._fetch(url=url, method="POST", auth=(client_id, rotated), data=form)
+        scope, grant = scope_string(self._scope), form.get("grant_type")
+        form = complete_form(form, scope, self._params, scope_on_refresh=self._scope_on_refresh)
+        if grant in ("refresh_token", "authorization_code"):
+            self._cache.fetcher.protect()
+        response = await self._request(TOKEN_ENDPOINT, form)
+        if grant == "refresh_token" and not response.get("refresh_token"):
+            response = {**response, "refresh_token": form["refresh_token"]}
+        return response
 
     async def _fetch_as_token(self, previous: Token | None) -> Token:
         return token_from(await self.fetch_token(previous), self._cache.clock.time(), previous)
 
-    async def _fetch(
-        self,
-        url: str | URL,
-        method: str = "POST",
-        auth: tuple[str | None, str | None] | None = None,
-        data: Mapping[str, Any] | None = None,
-    ) -> Mapping[str, Any]:
-        """Send a token request and read the answer.
-
-        :param url: the token endpoint.
-        :param method: always POST (RFC 6749 section 3.2).
-        :param auth: client id and secret, to which `client_auth` is applied; None for no authentication.
-        :param data: the form.
-        :return: the parameters of the token response.
-        """
-        auth = auth or (None, None)
-        return await self._endpoint.request_token(url, self._client_auth, auth, data or {})
-
-    async def _secret(self) -> str:
-        from .sources import read_secret  # most secrets are strings
-
-        needed = self._client_auth.needs_secret
-        return await read_secret(self._client_id, self._client_secret, needed=needed)
-
-    @cached_property
-    def _endpoint(self) -> EndpointClient:
-        # For a subclass that does not call __init__: 0.4.0's implicit manager did not.
-        return EndpointClient(None, self.__dict__.get("_http_options"), 0, self._cache.clock)
-
     def _can_fetch(self) -> bool:
-        return bool(self._token_endpoint)
+        return bool(self._token_endpoint or self._discovery)
+
+    async def revoke(self) -> None:
+        """Revoke the refresh token and the access token (RFC 7009), and forget both.
+
+        They are forgotten here and in the storage, whatever the server says. No renewal runs beside it; the
+        next request fetches a new token.
+
+        :raises TokenError: the server could not be asked, or has not revoked them.
+        :raises RuntimeError: the manager is closed, or is used in two running event loops.
+        """
+        from .revocation import revoke_token  # few programs sign out
+
+        await self._cache.revoke(
+            lambda token: revoke_token(token, self._request, self._cache.clock)
+        )
 
     async def close(self) -> None:
         """End what runs in the background; a task that still waits gets a `TokenError` that says so.

@@ -16,6 +16,7 @@ _RESERVED_PARAMS = frozenset({"grant_type", "scope", "client_id", "client_secret
 
 def check_options(
     *,
+    account: object,
     http_options: object,
     client_auth: object,
     token_storage: object,
@@ -44,6 +45,8 @@ def check_options(
         encode_form(token_request_params)
     if not isinstance(client_auth, (ClientAuth, type(None))):
         raise TypeError("client_auth takes a ClientAuth such as ClientSecretPost().")
+    if not isinstance(account, (str, type(None))):
+        raise TypeError(f"account takes a string, not a {type(account).__name__}.")
     if isinstance(token_storage, (str, os.PathLike, type)):
         raise TypeError(
             "token_storage takes a TokenStorage such as FileTokenStorage('tokens.json')."

@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, NoReturn
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import TokenError, TokenHTTPError
 from .redaction import fingerprint
@@ -24,6 +26,7 @@ __all__ = (
     "TokenHTTPError",
     "issued_later",
     "usable_access_token",
+    "without_refresh_token",
 )
 
 # RFC 6750 section 2.1 allows less (b64token); servers in the field give any visible ASCII.
@@ -32,6 +35,7 @@ _VISIBLE_ASCII = r"[\x21-\x7e]+"
 # A short token gets short margins, or it would be expired all its life.
 _EXPIRY_SHARE = 0.1
 _RENEWAL_SHARE = 0.25
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Token:
@@ -42,16 +46,19 @@ class Token:
     :param scope: the scope it was given for, or None if the server named none.
     :param refresh_token: the refresh token that came with it, or None.
     :param expires_at: when it expires, UTC seconds since the epoch; by default `expires_in` from now.
+    :param extra: what else the token response held, such as ``id_token`` or ``instance_url``; read-only
+        from then on. An ``id_token`` in it has not been validated.
     """
 
     # By hand: the dataclasses module would be a tenth of what it takes to import this library.
-    __slots__ = ("access_token", "expires_at", "expires_in", "refresh_token", "scope")
+    __slots__ = ("access_token", "expires_at", "expires_in", "extra", "refresh_token", "scope")
 
     access_token: str
     expires_in: float | None
     scope: str | None
     refresh_token: str | None
     expires_at: float | None
+    extra: Mapping[str, Any]
 
     def __init__(
         self,
@@ -61,6 +68,7 @@ class Token:
         scope: str | None = None,
         refresh_token: str | None = None,
         expires_at: float | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> None:
         lifetime = None if expires_in is None else float(expires_in)
         if expires_at is None and lifetime is not None:
@@ -71,6 +79,7 @@ class Token:
         put(self, "scope", scope)
         put(self, "refresh_token", refresh_token)
         put(self, "expires_at", expires_at)
+        put(self, "extra", MappingProxyType(dict(extra)) if extra else _NOTHING)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"A Token cannot be changed: {name}")
@@ -85,10 +94,11 @@ class Token:
         return self._fields() == other._fields() if isinstance(other, Token) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._fields())
+        return hash((self.access_token, self.expires_at))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_restored, self._fields())
+        fields = {name: getattr(self, name) for name in Token.__slots__}
+        return (_restored, ({**fields, "extra": dict(self.extra)},))
 
     @property
     def expires_on(self) -> datetime:
@@ -109,16 +119,8 @@ class Token:
         return f"<Token {fingerprint(self.access_token)} expires={expiry} scope={self.scope!r}>"
 
 
-def _restored(
-    access_token: str,
-    expires_at: float | None,
-    expires_in: float | None,
-    refresh_token: str | None,
-    scope: str | None,
-) -> Token:
-    return Token(
-        access_token, expires_in, scope=scope, refresh_token=refresh_token, expires_at=expires_at
-    )
+def _restored(fields: dict[str, Any]) -> Token:
+    return Token(**fields)
 
 
 class CachedToken:
@@ -177,6 +179,10 @@ class CachedToken:
         self.fresh_for = max(self.fresh_for, seconds)
         self.valid_for = max(self.valid_for, seconds)
 
+    def hold_until_expired(self) -> None:
+        """Let the token be fresh until it expires: there is no way to renew it ahead."""
+        self.fresh_for = self.valid_for
+
     def expire(self) -> None:
         """Treat the token as expired from now on."""
         self.fresh_for = self.valid_for = -math.inf
@@ -198,6 +204,17 @@ def usable_access_token(value: object) -> str:
     if not re.fullmatch(_VISIBLE_ASCII, value):
         raise TokenError("The access_token in the token response holds a character it must not.")
     return value
+
+
+def without_refresh_token(token: Token) -> Token:
+    """Return the same token without its refresh token."""
+    return Token(
+        token.access_token,
+        token.expires_in,
+        scope=token.scope,
+        expires_at=token.expires_at,
+        extra=token.extra,
+    )
 
 
 def issued_later(one: Token, other: Token) -> bool:

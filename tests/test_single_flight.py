@@ -292,7 +292,8 @@ async def test_an_abandoned_flight_is_cancelled_with_its_last_joiner() -> None:
         finally:
             ended.set()
 
-    flight = Flight(work(), cancel_when_unawaited=True)
+    flight = Flight(work())
+    flight.asking = True
     joiners = [asyncio.create_task(flight.join()) for _ in range(2)]
     await turns(2)
     joiners[0].cancel()

@@ -13,7 +13,8 @@ import pytest
 from aioalf.backoff import read_retry_after
 from aioalf.errors import TokenError, TokenHTTPError
 from aioalf.protocol.token_endpoint import (
-    client_credentials_form,
+    DEVICE_CODE,
+    complete_form,
     read_expires_in,
     read_token_response,
     scope_string,
@@ -24,6 +25,7 @@ from aioalf.token import Token
 NOW = 1_700_000_000.0
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+GRANT = {"grant_type": "client_credentials"}
 
 
 def answer(body: object, status: int = 200, content_type: str = JSON) -> dict[str, Any]:
@@ -50,14 +52,14 @@ def answer(body: object, status: int = 200, content_type: str = JSON) -> dict[st
 def test_a_list_of_scopes_is_joined_with_single_spaces(scope: Any, sent: str | None) -> None:
     """RFC 6749 section 3.3; no scope is no parameter, not an empty one."""
     assert scope_string(scope) == sent
-    form = client_credentials_form(scope)
+    form = complete_form(GRANT, sent, {})
     assert form == {"grant_type": "client_credentials", **({"scope": sent} if sent else {})}
 
 
 def test_further_parameters_go_into_the_form() -> None:
     """``audience``, ``resource`` (RFC 8707); one that is None is left out."""
     params = {"audience": "api", "resource": ["https://a", "https://b"], "tenant": None}
-    form = client_credentials_form("read", params)
+    form = complete_form(GRANT, "read", params)
     assert form == {
         "grant_type": "client_credentials",
         "scope": "read",
@@ -65,6 +67,24 @@ def test_further_parameters_go_into_the_form() -> None:
         "resource": ["https://a", "https://b"],
     }
     assert params["tenant"] is None
+
+
+def test_a_field_of_the_grant_comes_before_what_is_configured() -> None:
+    """A flow knows better; and None leaves a field out."""
+    given = {**GRANT, "scope": "write", "audience": None}
+    assert complete_form(given, "read", {"audience": "api", "resource": "https://a"}) == {
+        "grant_type": "client_credentials",
+        "scope": "write",
+        "resource": "https://a",
+    }
+
+
+@pytest.mark.parametrize("grant", ["authorization_code", "refresh_token", DEVICE_CODE])
+def test_what_stands_for_a_scope_is_sent_without_one(grant: str) -> None:
+    """Rule 27: a scope at a refresh is invalid_scope at some servers; one switch sends it."""
+    assert complete_form({"grant_type": grant}, "read", {}) == {"grant_type": grant}
+    sent = complete_form({"grant_type": grant}, "read", {}, scope_on_refresh=True)
+    assert ("scope" in sent) == (grant == "refresh_token")
 
 
 # A token ---------------------------------------------------------------------------------------
@@ -96,11 +116,18 @@ def test_a_token_response_becomes_a_token() -> None:
             "expires_in": 3600,
             "scope": "a b",
             "refresh_token": "r",
-            "unknown": {"ignored": True},
+            "instance_url": "https://eu.example.com",
         },
         NOW,
     )
-    assert token == Token("abc", 3600, scope="a b", refresh_token="r", expires_at=NOW + 3600)
+    assert token == Token(
+        "abc",
+        3600,
+        scope="a b",
+        refresh_token="r",
+        expires_at=NOW + 3600,
+        extra={"instance_url": "https://eu.example.com"},
+    )
 
 
 def test_a_list_of_scopes_in_the_answer_is_joined() -> None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from yarl import URL
 
-from ..endpoint import is_cleartext
+from ..endpoint_url import is_cleartext
 from ..errors import AuthorizationError, TokenError
 from ..manager import ClientSecret, TokenManager
 from ..protocol.authorization import authorization_endpoint_of, authorization_url
@@ -190,6 +190,7 @@ OAuthImplicitTokenManager = OAuthImplictTokenManager
 
 
 def _with_unknown_life(params: dict[str, str]) -> dict[str, str]:
+    params.pop("refresh_token", None)  # there is none in this flow (RFC 6749 section 4.2.2)
     # Some servers say 0 and mean that the token does not expire. Taken at its word, it would open a window
     # for each request.
     with suppress(ValueError):

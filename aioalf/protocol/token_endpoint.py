@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -19,7 +19,8 @@ from ..redaction import excerpt, redact
 from ..token import Token, usable_access_token
 
 __all__ = (
-    "client_credentials_form",
+    "DEVICE_CODE",
+    "complete_form",
     "encode_form",
     "read_expires_in",
     "read_token_response",
@@ -42,6 +43,13 @@ _ERROR_CODES = frozenset(
     " authorization_pending slow_down access_denied expired_token invalid_target invalid_token"
     " unsupported_token_type server_error temporarily_unavailable".split()
 )
+#: The grant type of RFC 8628 section 3.4.
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+_HAVE_SCOPE = frozenset({"authorization_code", "refresh_token", DEVICE_CODE})
+# What is a member of `Token` itself, or means nothing beyond the response.
+_OWN_MEMBERS = frozenset(
+    "access_token token_type expires_in refresh_token scope state iss code".split()
+)
 _NUMBER = r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?"
 
 
@@ -62,20 +70,28 @@ def scope_string(scope: object) -> str | None:
     return " ".join(parts) or None
 
 
-def client_credentials_form(
-    scope: str | Sequence[str] | None, params: Mapping[str, Any] | None = None
+def complete_form(
+    form: Mapping[str, Any],
+    scope: str | None,
+    params: Mapping[str, Any],
+    *,
+    scope_on_refresh: bool = False,
 ) -> dict[str, Any]:
-    """Return the form of a client_credentials request (RFC 6749 section 4.4.2).
+    """Return the form of a token request with what its grant does not name; a field given wins.
 
-    :param scope: the scope to ask for, or None for the server's default.
+    :param form: the fields of the grant, ``grant_type`` among them.
+    :param scope: the scope to ask for, or None for the server's default. A code already stands for its
+        scope (RFC 6749 section 4.1.3), and so does a refresh token (section 6).
     :param params: further parameters, such as ``audience``.
+    :param scope_on_refresh: whether a refresh names the scope all the same, as some servers ask for.
     """
-    form: dict[str, Any] = {"grant_type": "client_credentials"}
-    if scope:
-        form["scope"] = scope if isinstance(scope, str) else scope_string(scope)
-    if params:
-        form.update((name, value) for name, value in params.items() if value is not None)
-    return form
+    grant = form.get("grant_type")
+    added: dict[str, Any] = {}
+    if scope and (grant not in _HAVE_SCOPE or (scope_on_refresh and grant == "refresh_token")):
+        added["scope"] = scope
+    added.update(params)
+    complete = {**form, **added, **form}
+    return {name: value for name, value in complete.items() if value is not None}
 
 
 def encode_form(form: Mapping[str, Any]) -> bytes:
@@ -120,8 +136,9 @@ def read_token_response(
     *,
     charset: str | None = None,
     secrets: Callable[[], list[str]] = list,
+    endpoint: str = "token endpoint",
 ) -> dict[str, Any]:
-    """Read the parameters of a token response (RFC 6749 sections 5.1 and 5.2).
+    """Read the parameters of a response (RFC 6749 sections 5.1 and 5.2).
 
     JSON is read whatever the content type says; form encoding, which some servers still answer in, is
     read if the content type allows it.
@@ -131,6 +148,7 @@ def read_token_response(
     :param body: the whole body.
     :param charset: the charset that the content type names, for a body that is not Unicode.
     :param secrets: lists the secrets that an error must not repeat; called if there is one.
+    :param endpoint: which endpoint answered, for messages: they all answer in this form.
     :return: the parameters, not yet checked to hold a usable token: `token_from` does that.
     :raises TokenHTTPError: the status is 400 or above, or the body carries an ``error``.
     :raises TokenError: the body is not a token response at all.
@@ -141,7 +159,7 @@ def read_token_response(
     if not isinstance(params, dict):
         params = _parameters(content_type, _text(body, charset))
     if status >= 400 or params is None or params.get("error"):
-        raise _error(status, content_type, params, body, _text(body, charset), secrets())
+        raise _error(status, content_type, params, body, _text(body, charset), secrets(), endpoint)
     return params
 
 
@@ -152,12 +170,14 @@ def _error(
     body: bytes,
     text: str,
     secrets: list[str],
+    endpoint: str,
 ) -> TokenError:
     if status < 400 and params is None:
         kind = re.sub(_NO_ERROR_CODE, "?", redact(content_type, secrets))[:80]
+        expected = "a token response" if endpoint == "token endpoint" else "its response"
         return TokenError(
-            f"The token endpoint answered {status} with a body that is not a token response ({len(body)}"
-            f" bytes, {kind or 'no content type'}): a JSON object was expected. Is it the right URL?"
+            f"The {endpoint} answered {status} with a body that is not {expected} ({len(body)} bytes,"
+            f" {kind or 'no content type'}): a JSON object was expected. Is it the right URL?"
         )
     error_params: dict[str, Any] = {
         name: excerpt(value, secrets)
@@ -170,9 +190,12 @@ def _error(
     elif "error" in error_params:  # it goes into one line of a log, whatever it is
         error_params["error"] = re.sub(_NO_ERROR_CODE, "?", error_params["error"])[:100]
     named = f" ({error_params['error']})" if "error" in error_params else ""
-    return TokenHTTPError(
-        f"Failed to request token{named}", status, excerpt(text, secrets), **error_params
+    failed = (
+        "Failed to request token" if endpoint == "token endpoint" else f"The {endpoint} refused"
     )
+    http_error = TokenHTTPError(f"{failed}{named}", status, excerpt(text, secrets), **error_params)
+    http_error.endpoint_name = endpoint
+    return http_error
 
 
 def _text(body: bytes, charset: str | None) -> str:
@@ -221,15 +244,21 @@ def token_from(params: Mapping[str, Any], now: float, previous: Token | None = N
     scope = params.get("scope")
     if isinstance(scope, list) and all(isinstance(part, str) for part in scope):
         scope = " ".join(scope)
+    scope = scope if isinstance(scope, str) else None
+    extra = {name: value for name, value in params.items() if name not in _OWN_MEMBERS}
     refresh_token = params.get("refresh_token")
-    if not isinstance(refresh_token, str) or not refresh_token:
-        refresh_token = previous.refresh_token if previous is not None else None
+    if previous is not None and previous.refresh_token is not None:
+        scope = scope or previous.scope  # the same, if it is left out (RFC 6749 section 5.1)
+        extra = {**previous.extra, **extra}
+        if not isinstance(refresh_token, str) or not refresh_token:
+            refresh_token = previous.refresh_token
     return Token(
         access_token,
         lifetime,
-        scope=scope if isinstance(scope, str) else None,
-        refresh_token=refresh_token,
+        scope=scope,
+        refresh_token=refresh_token if isinstance(refresh_token, str) and refresh_token else None,
         expires_at=None if lifetime is None else now + lifetime,
+        extra=extra,
     )
 
 

@@ -10,13 +10,14 @@ import asyncio
 import logging
 from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..clock import Clock
-from ..errors import TokenError
+from ..errors import SignInRequired, TokenError
 from ..sessions import bind_to_running_loop
 from ..token import CachedToken, Token
 from .circuit_breaker import CircuitBreaker, RenewalThrottle
+from .fetcher import RefreshTokenRefused, TokenFetcher
 from .single_flight import Flight, SingleFlight
 
 if TYPE_CHECKING:
@@ -26,13 +27,14 @@ __all__ = ("TokenCache",)
 
 logger = logging.getLogger("aioalf")
 
-_REMEMBERED_REJECTIONS = 8
+_REMEMBERED = 8  # tokens that were rejected, and refresh tokens that were refused
 _SAME_TOKEN_AGAIN = 1.0  # seconds
 _TO_CLEAN_UP = 10.0  # seconds for a flight that was given up
 
-#: Why a token is fetched: there is no valid one, it is renewed ahead, an API has rejected it, or the
-#: caller demands a new one.
-Reason = Literal["missing", "ahead", "rejected", "demanded"]
+#: Why a token is fetched: there is no valid one, it is renewed ahead, an API has rejected it, the caller
+#: demands a new one, or that a person signs in.
+Reason = Literal["missing", "ahead", "rejected", "demanded", "sign-in"]
+_REVOCATION = "revocation"  # a flight that gives no token
 
 
 class TokenCache:
@@ -43,8 +45,8 @@ class TokenCache:
     :param fetch: fetches a new token in place of the one it is given, whose refresh token it may use.
         Called by one task at a time, which no caller's cancellation or timeout reaches.
     :param owner: the name of the class that callers know, for messages.
-    :param interactive: whether a person takes part: the token is then never renewed ahead, and a fetch
-        that no task waits for any more is given up.
+    :param interactive: whether a person signs in if there is no refresh token. What runs in the background
+        then never fetches, and a fetch that no task waits for any more is given up.
     """
 
     clock = Clock()
@@ -56,10 +58,7 @@ class TokenCache:
     def __init__(
         self, fetch: Callable[[Token | None], Awaitable[Token]], owner: str, *, interactive: bool
     ) -> None:
-        #: The function that fetches; see above.
-        self.fetch = fetch
         self._owner = owner
-        self.interactive = interactive
         #: The token as others share it, if there is a storage.
         self.stored: StoredToken | None = None
         #: Whether `peek` passes every token by, because more than its age is to be looked at.
@@ -71,7 +70,9 @@ class TokenCache:
         self._unproven: Token | None = None  # a token of a sign-in that no API has accepted yet
         self._rejected: tuple[str, ...] = ()  # the last access tokens that were rejected
         #: The fetching that callers join.
-        self.flights: SingleFlight[Token] = SingleFlight(cancel_when_unawaited=interactive)
+        self.flights: SingleFlight[Any] = SingleFlight()  # of a `Token`, but for a revocation
+        #: How a token is fetched.
+        self.fetcher = TokenFetcher(fetch, self.flights, interactive=interactive)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.use_clock(self.clock)
 
@@ -79,7 +80,7 @@ class TokenCache:
         """Judge token life and pauses by these clocks."""
         self.clock = clock
         self.breaker = CircuitBreaker(clock)
-        self.throttle = RenewalThrottle(clock, interactive=self.interactive)
+        self.throttle = RenewalThrottle(clock)
 
     # -- the cached token
 
@@ -88,7 +89,8 @@ class TokenCache:
         if token is None:
             self.cached = None
         else:
-            margin = 0.0 if self.interactive else self.renewal_margin
+            ahead = not self.fetcher.interactive or self.fetcher.is_silent(token)
+            margin = self.renewal_margin if ahead else 0.0
             self.cached = CachedToken(token, self.clock, self.expiry_margin, margin)
         self._unproven = token if unproven else None
         self._peekable = None if self.always_ask or self.closed or unproven else self.cached
@@ -122,7 +124,11 @@ class TokenCache:
         if cached is None or cached.is_expired():
             was_rejected = cached is not None and cached.token.access_token in self._rejected
             return await self._join("missing", cached.token if cached and was_rejected else None)
-        if cached.is_stale() and not self.interactive and self.flights.current is None:
+        if (
+            cached.is_stale()
+            and self.fetcher.is_silent(cached.token)
+            and self.flights.current is None
+        ):
             if not self.breaker.error_while_open():
                 self._start("ahead", cached.token)
         return cached.token
@@ -134,6 +140,32 @@ class TokenCache:
             self.breaker.record_success()
             self.throttle.reset()
         return await self._join("demanded", self.cached.token if self.cached else None)
+
+    async def sign_in(self) -> Token:
+        """Have a person sign in now, whatever token there is; see `aioalf.interactive.sign_in`."""
+        self.enter()
+        self.breaker.record_success()
+        self.throttle.reset()
+        return await self._join("sign-in", None)
+
+    async def revoke(self, revoke: Callable[[Token], Awaitable[None]]) -> None:
+        """Forget the token here and in the storage, and have it revoked; no renewal runs beside it.
+
+        :param revoke: revokes a token, and its refresh token.
+        """
+        self.enter()
+        while (flight := self.flights.current) is not None:
+            await flight.wait_over()
+        timeout = self.lock_timeout + self.fetch_timeout
+        await self.flights.fly(self._revoke(revoke), timeout, _REVOCATION, False).join()
+
+    async def _revoke(self, revoke: Callable[[Token], Awaitable[None]]) -> None:
+        cached = None if self.cached is None else self.cached.token
+        self.put(None)
+        if self.stored is not None:
+            await self.stored.revoke(cached, revoke)
+        elif cached is not None:
+            await revoke(cached)
 
     # -- what a 401 leads to
 
@@ -173,7 +205,9 @@ class TokenCache:
             return
         self._remember(rejected)
         cached.expire()  # the body of the next request may be one that cannot be sent again either
-        if not self.interactive:  # nobody is asked to sign in for a request that is over
+        if self.fetcher.is_silent(
+            rejected
+        ):  # nobody is asked to sign in for a request that is over
             self._start("rejected", rejected)
 
     def report_accepted(self, token: Token, *, resent: bool = False) -> None:
@@ -184,7 +218,7 @@ class TokenCache:
         throttle = self.throttle
         if resent and throttle.undecided is not None and throttle.undecided[0] is token:
             throttle.undecided = None  # the renewal has helped
-        elif throttle.token is not None and (resent or self.interactive):
+        elif throttle.token is not None and (resent or self.fetcher.interactive):
             throttle.record_help(token)
 
     # -- one flight for everyone
@@ -203,25 +237,36 @@ class TokenCache:
                 self.stored.retry_save_in_background()
 
     def _start(self, reason: Reason, replaced: Token) -> None:
+        self._fly(reason, replaced, may_ask=False)
+
+    def _fly(self, reason: Reason, replaced: Token | None, *, may_ask: bool) -> Flight[Token]:
         work = self._renew(reason, replaced, self.flights.last)
-        self.flights.fly(work, self.lock_timeout + self.fetch_timeout)
+        return self.flights.fly(work, self.lock_timeout + self.fetch_timeout, reason, may_ask)
 
     async def _join(self, reason: Reason, replaced: Token | None) -> Token:
         if replaced is not None:
             self._remember(replaced)
-        flight = self.flights.current
-        if flight is None:
-            if self.breaker.error and (error := self.breaker.error_while_open()):
-                raise error
-            work = self._renew(reason, replaced, self.flights.last)
-            flight = self.flights.fly(work, self.lock_timeout + self.fetch_timeout)
-        elif flight.called_from_inside:
-            return await self._renew("missing", replaced, None)
-        return await flight.join()
+        may_ask = reason == "sign-in" or not self.fetcher.unattended
+        while (flight := self.flights.current) is not None:
+            if flight.called_from_inside:
+                return await self._renew("missing", replaced, None)
+            if flight.reason == _REVOCATION or (reason == "sign-in" and flight.reason != reason):
+                await flight.wait_over()
+                continue
+            asks, flight.may_ask = flight.may_ask, flight.may_ask or may_ask
+            try:
+                joined: Token = await flight.join()
+                return joined
+            except SignInRequired:
+                if asks or not may_ask:
+                    raise  # else it found out before this caller came, who may be asked
+        if self.breaker.error and (error := self.breaker.error_while_open()):
+            raise error
+        return await self._fly(reason, replaced, may_ask=may_ask).join()
 
     def _remember(self, rejected: Token) -> None:
         if rejected.access_token not in self._rejected:
-            self._rejected = (*self._rejected[1 - _REMEMBERED_REJECTIONS :], rejected.access_token)
+            self._rejected = (*self._rejected[1 - _REMEMBERED :], rejected.access_token)
 
     async def _renew(
         self, reason: Reason, replaced: Token | None, last: Flight[Token] | None
@@ -242,17 +287,22 @@ class TokenCache:
             )
         flight.fetching = True
         try:
+            fetch = self.fetcher.sign_in if reason == "sign-in" else self._fetch
             if self.stored is None:
-                token, fetched = await self._fetch_one(before), True
+                token, fetched = await fetch(before), True
             else:
                 token, fetched = await self.stored.load_or_renew(
                     before,
-                    self._fetch_one,
+                    fetch,
                     replaced=replaced,
-                    only_fetch=reason == "demanded",
+                    only_fetch=reason in ("demanded", "sign-in"),
                     rejected=self._rejected,
                 )
-            self.put(token, unproven=fetched and self.interactive)
+            signed_in = fetched and flight.asked
+            self.put(token, unproven=signed_in)
+        except SignInRequired as error:
+            logger.log(logging.WARNING if flight.awaited else logging.INFO, "%s", error)
+            raise
         except Exception as error:
             if not loop.is_closed():  # else the task is being collected
                 from .log import log_failure
@@ -266,8 +316,9 @@ class TokenCache:
                 flight.task.rotating = False
         if self.breaker.failures:
             self.breaker.record_success()
-        if fetched and self.interactive:
-            self.throttle.record_renewal(token, replaced, demanded=reason != "rejected")
+        if signed_in:
+            demanded = reason != "rejected"
+            self.throttle.record_renewal(token, replaced, signed_in=True, demanded=demanded)
         elif fetched and reason == "rejected" and replaced is not None:
             self.throttle.undecided = (token, replaced, self.clock.monotonic())
         if fetched and before is not None and token.access_token == before.access_token:
@@ -279,11 +330,18 @@ class TokenCache:
             log_token(token, fetched=fetched)
         return token
 
-    async def _fetch_one(self, previous: Token | None) -> Token:
-        flight = self.flights.last
-        if previous is not None and previous.refresh_token and flight and flight.task:
-            flight.task.rotating = True
-        return await self.fetch(previous)
+    async def _fetch(self, previous: Token | None) -> Token:
+        try:
+            return await self.fetcher.fetch_one(previous)
+        except RefreshTokenRefused as refusal:
+            refused = refusal.refresh_token
+        if self.cached is not None and self.cached.token.refresh_token == refused:
+            self.cached.hold_until_expired()  # it cannot be renewed ahead any more
+        other = None if self.stored is None else await self.stored.forget_refresh_token(refused)
+        if other is not None and other.access_token not in self._rejected:
+            if not CachedToken(other, self.clock, self.expiry_margin, 0.0).is_expired():
+                return other  # another process was faster
+        return await self._fetch(other)
 
     # -- its end
 

@@ -97,12 +97,10 @@ class RenewalThrottle:
     no API has accepted yet is not replaced in the minute after the sign-in that gave it.
 
     :param clock: the clocks.
-    :param interactive: whether a person takes part in a renewal.
     """
 
-    def __init__(self, clock: Clock, *, interactive: bool = False) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._interactive = interactive
         #: A renewal whose outcome is not known: the new token, the rejected one, and when it was.
         self.undecided: tuple[Token, Token, float] | None = None
         #: The result of the renewal that began a pause, also if time has ended it since.
@@ -117,6 +115,7 @@ class RenewalThrottle:
         token: Token,
         rejected: Token | None,
         *,
+        signed_in: bool = False,
         demanded: bool = False,
         at: float | None = None,
     ) -> None:
@@ -124,15 +123,16 @@ class RenewalThrottle:
 
         :param token: the new token.
         :param rejected: the token that it replaces.
+        :param signed_in: whether a person has signed in for it.
         :param demanded: whether it was not a 401 that caused the renewal.
         :param at: when that was on the monotonic clock; now by default.
         """
         again = rejected is not None and self.gave(rejected)
         self._renewals = self._renewals + 1 if again else 1
         self.token = token
-        pause = _SIGN_IN_PAUSE if self._interactive else backoff(self._renewals)
+        pause = _SIGN_IN_PAUSE if signed_in else backoff(self._renewals)
         self._paused_until = (self._clock.monotonic() if at is None else at) + pause
-        self._ends_with_help = demanded or not self._interactive
+        self._ends_with_help = demanded or not signed_in
 
     def _decide(self) -> None:
         if self.undecided is not None:  # it has not helped so far

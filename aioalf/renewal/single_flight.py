@@ -53,17 +53,20 @@ class Flight(Generic[T]):
 
     :param work: the coroutine to run; the flight owns it from here on.
     :param timeout: seconds after which all that wait get an error and the work is cancelled.
-    :param cancel_when_unawaited: cancel the work when the last task that waits leaves. A sign-in is then
-        of no use.
+    :param reason: what the work is for.
+    :param may_ask: whether the work may ask a person to sign in.
     """
 
     __slots__ = (
-        "_cancel_when_unawaited",
         "_deadline",
         "_mark",
         "_waiters",
         "abandoned",
+        "asked",
+        "asking",
         "fetching",
+        "may_ask",
+        "reason",
         "task",
     )
 
@@ -72,11 +75,17 @@ class Flight(Generic[T]):
         work: Coroutine[Any, Any, T],
         *,
         timeout: float = 300.0,
-        cancel_when_unawaited: bool = False,
+        reason: str = "missing",
+        may_ask: bool = True,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._waiters: set[asyncio.Future[T]] = set()
-        self._cancel_when_unawaited = cancel_when_unawaited
+        self.reason = reason
+        self.may_ask = may_ask
+        #: Whether a person is being waited for: if no task waits any more, the work is then cancelled.
+        self.asking = False
+        #: Whether a person has been asked.
+        self.asked = False
         self._mark = object()  # not the flight itself: its task's context would then keep it alive
         #: Whether the last task that waited has left, and the work was cancelled.
         self.abandoned = False
@@ -96,6 +105,11 @@ class Flight(Generic[T]):
         return not self.abandoned and self.task is not None
 
     @property
+    def awaited(self) -> bool:
+        """Whether a task waits for the outcome."""
+        return bool(self._waiters)
+
+    @property
     def called_from_inside(self) -> bool:
         """Whether the work itself asks, or a task that it has started: to join would be a deadlock."""
         return _current_flight.get() is self._mark
@@ -111,9 +125,19 @@ class Flight(Generic[T]):
             waiters.discard(waiter)
             if waiter.done() and not waiter.cancelled():
                 waiter.exception()  # seen, even if this task was cancelled in the same moment
-            if self._cancel_when_unawaited and not waiters and self.task is not None:
-                self.abandoned = True
-                self.task.cancel()
+            if self.asking and not waiters:
+                self.abandon()
+
+    async def wait_over(self) -> None:
+        """Wait until the work is over, whatever comes of it."""
+        if self.task is not None:
+            await asyncio.wait({self.task})
+
+    def abandon(self) -> None:
+        """Cancel the work, for no task waits for it any more."""
+        if self.task is not None:
+            self.abandoned = True
+            self.task.cancel()
 
     def fail_waiters(self, error: BaseException) -> None:
         """Raise an error in all tasks that wait; the work goes on."""
@@ -142,13 +166,9 @@ class Flight(Generic[T]):
 
 
 class SingleFlight(Generic[T]):
-    """Runs at most one flight at a time, in one event loop.
+    """Runs at most one flight at a time, in one event loop."""
 
-    :param cancel_when_unawaited: see `Flight`.
-    """
-
-    def __init__(self, *, cancel_when_unawaited: bool) -> None:
-        self._cancel_when_unawaited = cancel_when_unawaited
+    def __init__(self) -> None:
         #: The last flight, over or not.
         self.last: Flight[T] | None = None
 
@@ -159,10 +179,15 @@ class SingleFlight(Generic[T]):
         over = flight is None or flight.abandoned or flight.task is None
         return None if over else flight
 
-    def fly(self, work: Coroutine[Any, Any, T], timeout: float) -> Flight[T]:
-        """Make this work the flight that others join."""
-        cancel = self._cancel_when_unawaited
-        self.last = flight = Flight(work, timeout=timeout, cancel_when_unawaited=cancel)
+    def fly(
+        self,
+        work: Coroutine[Any, Any, T],
+        timeout: float,
+        reason: str = "missing",
+        may_ask: bool = True,
+    ) -> Flight[T]:
+        """Make this work the flight that others join; the parameters are those of `Flight`."""
+        self.last = flight = Flight(work, timeout=timeout, reason=reason, may_ask=may_ask)
         return flight
 
     async def end(self, error: TokenError, timeout: float) -> None:

@@ -27,16 +27,18 @@ def binding_of(
     client_id: str | None,
     scope: str | None,
     params: Mapping[str, Any] | None,
+    account: str | None = None,
 ) -> str:
     """Hash what a token is bound to; the same for two managers that may share tokens.
 
+    :param account: whose token it is, if several people share all the rest.
     :return: 64 hexadecimal digits, fit for a file name or a key.
     """
     scopes = sorted(scope.split()) if scope else []
-    bound = json.dumps(
-        [flow, token_endpoint, client_id, scopes, sorted((params or {}).items())], default=str
-    )
-    return hashlib.sha256(bound.encode()).hexdigest()
+    parts = [flow, token_endpoint, client_id, scopes, sorted((params or {}).items())]
+    if account is not None:  # without one it is the key that it always was
+        parts.append(account)
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
 
 def write_line(token: Token, binding: str) -> str:
@@ -50,7 +52,9 @@ def write_line(token: Token, binding: str) -> str:
             "expires_in": token.expires_in,
             "scope": token.scope,
             "refresh_token": token.refresh_token,
-        }
+            **({"extra": dict(token.extra)} if token.extra else {}),
+        },
+        default=str,
     )
 
 
@@ -83,6 +87,7 @@ def read_line(line: object, binding: str) -> Token | None:
         scope=_text(kept.get("scope")),
         refresh_token=_text(kept.get("refresh_token")),
         expires_at=_number(kept.get("expires_at")),
+        extra=extra if isinstance(extra := kept.get("extra"), dict) else None,
     )
 
 

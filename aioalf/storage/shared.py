@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Container
 from .._tasks import detached
 from ..backoff import backoff
 from ..clock import Clock
-from ..token import CachedToken, Token, issued_later
+from ..token import CachedToken, Token, issued_later, without_refresh_token
 from .guarded import GuardedStorage
 
 __all__ = ("StoredToken",)
@@ -80,6 +80,41 @@ class StoredToken:
                 self._unsaved = None
         self.retry_save_in_background()
         return token, True
+
+    async def forget_refresh_token(self, refused: str) -> Token | None:
+        """Take a refresh token that was refused out of the storage, and nothing else; the lock is held.
+
+        :return: another token with a refresh token, which somebody has stored since; else None.
+        """
+        if self._unsaved is not None and self._unsaved.refresh_token == refused:
+            self._unsaved = None
+        stored = await self._storage.load()
+        if stored is None or stored.refresh_token is None:
+            return None
+        if stored.refresh_token != refused:
+            return stored
+        if CachedToken(stored, self._clock, self._expiry_margin, 0.0).is_expired():
+            await self._storage.clean()
+        else:
+            await self._storage.save(without_refresh_token(stored))
+        return None
+
+    async def revoke(
+        self, cached: Token | None, revoke: Callable[[Token], Awaitable[None]]
+    ) -> None:
+        """Have the stored token revoked, and forget it whatever comes of that; under the lock.
+
+        :param cached: the token that the manager has, in case that none is stored.
+        :param revoke: revokes a token, and its refresh token.
+        """
+        async with self._storage.locked(self._lock_timeout):
+            token = self._unsaved or await self._storage.load() or cached
+            self._unsaved = None
+            try:
+                if token is not None:
+                    await revoke(token)
+            finally:
+                await self._storage.clean()
 
     def retry_save_in_background(self) -> None:
         """Go on trying to save a token in the background; do nothing if all are saved."""
