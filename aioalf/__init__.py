@@ -4,8 +4,8 @@
         async with client.get("https://api.example.com/things") as response:
             print(await response.json())
 
-Four nouns: a `Client` sends requests and owns a `TokenManager`, which always has one valid `Token`, which
-a `TokenStorage` may keep beyond the life of the process.
+Four nouns: a `Client` sends requests and owns a `TokenManager`, which has a valid `Token` whenever one is
+needed, and a `TokenStorage` may keep that beyond the life of the process.
 """
 
 from __future__ import annotations

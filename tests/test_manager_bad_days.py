@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import gc
 import json
-import pickle
 import sys
 import threading
 import time
@@ -15,7 +13,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from clients import client_of, manager_of
 from fakes import FakeClock
 from managing import Fetching, manager_for, until
 
@@ -278,17 +275,6 @@ async def test_a_row_of_failures_keeps_one_of_them_in_memory(clock: FakeClock) -
             await manager.get()
     gc.collect()
     assert sum(type(one) is Flight for one in gc.get_objects()) - before <= 1
-
-
-async def test_neither_a_manager_nor_a_client_can_be_pickled_or_copied(
-    server: AuthorizationServer,
-) -> None:
-    """They hold a secret, and what belongs to one process; the error says what to do."""
-    for one in (manager_of(server), client_of(server)):
-        for work in (pickle.dumps, copy.copy):
-            with pytest.raises(TypeError, match=r"neither pickled nor copied: .* Make one in each"):
-                work(one)
-        await one.close()
 
 
 if sys.version_info >= (3, 12):

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from ..errors import AuthorizationError, TokenError
-from ..protocol.authorization import ResponseMode, read_authorization_response
+from ..protocol.authorization import ResponseMode, error_from, read_authorization_response
 from . import page as pages
 from .loopback_server import (
     LoopbackServer,
@@ -43,7 +43,8 @@ class LoopbackReceiver:
     anywhere. Leaving closes the port, on every path. An instance serves one authorization, and one
     task calls `receive`.
 
-    :param port_range: the first and the last port that may be used; the first free one is.
+    :param port_range: the first and the last port that may be used; the first free one is. None takes any
+        free port of the machine.
     :param redirect_host: the host in the redirect URI: ``localhost`` (as most have registered it),
         ``127.0.0.1`` or ``[::1]``. The receiver listens on both loopback addresses in any case.
     :param redirect_path: the path in the redirect URI: empty, or ``/callback`` say.
@@ -58,7 +59,7 @@ class LoopbackReceiver:
     def __init__(
         self,
         *,
-        port_range: Sequence[int] = (32000, 32009),
+        port_range: Sequence[int] | None = (32000, 32009),
         redirect_host: str = "localhost",
         redirect_path: str = "",
         response_mode: ResponseMode = "fragment",
@@ -78,7 +79,10 @@ class LoopbackReceiver:
         self._hosts: frozenset[str] = frozenset()
         self._listeners: list[asyncio.AbstractServer] = []
         self._server: LoopbackServer | None = None
-        self._answer: asyncio.Future[dict[str, str]] | None = None
+        # Without a result: asyncio's debug mode logs those, and this one holds a token.
+        self._answer: asyncio.Future[None] | None = None
+        self._params: dict[str, str] = {}
+        self._foreign = ""
         self._outcome: pages.Page | None = None
 
     def __repr__(self) -> str:
@@ -161,8 +165,9 @@ class LoopbackReceiver:
         await asyncio.wait({answer}, timeout=timeout)
         if not answer.done():
             answer.cancel()  # an answer that comes from now on must not be told that it was taken
-            raise AuthorizationError(f"Nobody signed in within {timeout:g} seconds")
-        return answer.result()
+            raise AuthorizationError(f"Nobody signed in within {timeout:g} seconds{self._foreign}")
+        answer.result()
+        return self._params
 
     async def _respond(self, request: web.BaseRequest) -> web.Response:
         host = single_value(request.headers.getall("Host", ())).lower()
@@ -225,7 +230,7 @@ class LoopbackReceiver:
                 pairs, self._state, came_in=came_in, expected_in=self._mode
             )
             if params is None:
-                logger.warning("An answer that does not belong to this sign-in was ignored.")
+                self._note_foreign(pairs)
                 return pages.NOT_AWAITED
             if self._check is not None and not answered:
                 self._check(params)
@@ -237,13 +242,22 @@ class LoopbackReceiver:
             return pages.GONE
         if error is None:
             self._outcome = pages.DONE
-            self._answer.set_result(params or {})
+            self._params = params or {}
+            self._answer.set_result(None)
         else:
             code = error.error if isinstance(error, AuthorizationError) else None
             description = error.error_description if isinstance(error, AuthorizationError) else None
             self._outcome = pages.refused(code, description) if code else pages.failed(str(error))
             self._answer.set_exception(error)
         return self._outcome
+
+    def _note_foreign(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Log an answer without the right state, once: any page may send them by the thousand."""
+        if not self._foreign:
+            logger.warning("An answer that does not belong to this sign-in was ignored.")
+        error = error_from({name: value for name, value in pairs if name == "error"}).error
+        names = f"error={error}" if error else "no error"
+        self._foreign = f"; an answer without the right state was ignored ({names})"
 
 
 def _html(page: pages.Page) -> web.Response:
