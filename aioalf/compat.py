@@ -20,6 +20,7 @@ from weakref import WeakSet
 from .errors import TokenError
 from .protocol.token_endpoint import token_from
 from .renewal.cache import TokenCache
+from .renewal.on_demand import demand
 from .renewal.single_flight import Flight
 from .token import Token, usable_access_token
 
@@ -92,7 +93,10 @@ class OverridableSteps:
         }
         for step, (overridden, way) in ways.items():
             if not self._overrides(step):
-                object.__setattr__(self, step, way if overridden else getattr(cache, step))
+                if overridden or hasattr(cache, step):
+                    object.__setattr__(self, step, way if overridden else getattr(cache, step))
+                else:
+                    self.__dict__.pop(step, None)
 
     # -- the token
 
@@ -136,7 +140,7 @@ class OverridableSteps:
 
         :raises TokenError: there is none to be had.
         """
-        await self._cache.demand()
+        await demand(self._cache)
 
     async def _get_by_overrides(self) -> Token:
         if not self._overrides("get_token"):
@@ -177,7 +181,9 @@ class OverridableSteps:
 
     def _fly_reset(self, rejected: Token) -> Flight[Token]:
         cache = self._cache
-        return cache.flights.fly(self._reset(rejected), cache.lock_timeout + cache.fetch_timeout)
+        timeout = cache.lock_timeout + cache.fetch_timeout
+        cache.flights.last = flight = Flight(self._reset(rejected), timeout=timeout)
+        return flight
 
     async def _reset(self, rejected: Token) -> Token:
         token = self._as_token(await self.get_token())

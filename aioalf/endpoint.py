@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import (
@@ -55,32 +55,6 @@ _NEVER_SENT = (ClientConnectorError, ConnectionTimeoutError)
 # A code counts once. Who polls for a device has a rhythm of its own.
 _SENT_ONCE = frozenset({"authorization_code", DEVICE_CODE})
 _RETRYABLE_STATUSES = frozenset({429, 502, 503, 504})
-
-
-class Sending:
-    """One request to one endpoint, which may have to be sent several times.
-
-    :param name: what kind of endpoint it is, for messages.
-    :param url: the URL, as `validate_url` returns it.
-    :param headers: header fields, as `compose` has set them last.
-    :param compose: sets the credentials and returns the encoded form; None for a GET.
-    :param secrets: lists the secrets that an error must not repeat; called if there is one.
-    :param grant: the grant type, if it is a token request.
-    """
-
-    __slots__ = ("compose", "grant", "headers", "name", "secrets", "url")
-
-    def __init__(
-        self,
-        name: str,
-        url: URL,
-        headers: Mapping[str, str],
-        compose: Callable[[], Awaitable[bytes]] | None,
-        secrets: Callable[[], list[str]] = list,
-        grant: object = None,
-    ) -> None:
-        self.name, self.url, self.headers = name, url, headers
-        self.compose, self.secrets, self.grant = compose, secrets, grant
 
 
 class EndpointClient:
@@ -136,33 +110,18 @@ class EndpointClient:
             self._validated[name] = (url, validate_url(url, name))
         endpoint = self._validated[name][1]
         client_id, client_secret = credentials
-        headers: dict[str, str] = {}
-        form: dict[str, Any] = {}
-
-        async def compose() -> bytes:
-            headers.clear()
-            form.clear()
-            form.update(params)
-            if client_id is not None:
-                context = ClientAuthContext(
-                    client_id=client_id,
-                    client_secret=client_secret or "",
-                    endpoint=str(url),
-                    issuer=issuer,
-                    headers=headers,
-                    form=form,
-                    clock=self._clock,
-                )
-                await client_auth.authenticate(context)
-            return encode_form(form)
-
-        def secrets() -> list[str]:
-            return secrets_of(client_secret, headers, form)
+        context = ClientAuthContext(
+            client_id=client_id or "",
+            client_secret=client_secret or "",
+            endpoint=str(url),
+            issuer=issuer,
+            clock=self._clock,
+        )
 
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("Request to the %s %s", name, safe_url(endpoint))
-        sending = Sending(name, endpoint, headers, compose, secrets, params.get("grant_type"))
-        response, body = await self.send(sending)
+        auth = None if client_id is None else client_auth
+        response, body = await self._send(name, endpoint, context, auth, params)
         if name == REVOCATION_ENDPOINT and response.status < 300:
             return {}  # RFC 7009 section 2.2: the body means nothing
         try:
@@ -171,7 +130,7 @@ class EndpointClient:
                 response.content_type if hdrs.CONTENT_TYPE in response.headers else "",
                 body,
                 charset=response.charset,
-                secrets=secrets,
+                secrets=lambda: _secrets_in(context),
                 endpoint=name,
             )
         except TokenHTTPError as error:
@@ -191,27 +150,42 @@ class EndpointClient:
         :return: the status and the body.
         :raises TokenError: there is no answer, a redirect, or one that is too long or cut short.
         """
-        sending = Sending(name, validate_url(url, name), {}, None)
-        response, body = await self.send(sending)
+        response, body = await self._send(name, validate_url(url, name), None, None, {})
         return response.status, body
 
-    async def send(self, sending: Sending) -> tuple[ClientResponse, bytes]:
+    async def _send(
+        self,
+        name: str,
+        url: URL,
+        context: ClientAuthContext | None,
+        client_auth: ClientAuth | None,
+        params: Mapping[str, Any],
+    ) -> tuple[ClientResponse, bytes]:
         """Send one request, again after a transient failure, and read the answer whole.
 
         A refresh whose answer was lost is sent once more at once: within a grace period the server gives
         the same answer again, and later it is too late. A code is not sent again once it may have arrived.
 
+        :param name: what kind of endpoint it is, for messages.
+        :param url: the URL, as `validate_url` returns it.
+        :param context: gets the header fields and the form of each sending; None for a GET.
+        :param client_auth: sets the credentials in them; None for no authentication.
+        :param params: the form without them.
         :return: the response, its connection given back, and its body; any status but a redirect.
         :raises TokenError: there is no answer, a redirect, or one that is too long or cut short.
         """
+        grant = params.get("grant_type")
+        failures, at_once, once = 0, grant == "refresh_token", grant in _SENT_ONCE
         session = self._session or ClientSession(cookie_jar=DummyCookieJar())
-        failures, at_once = 0, sending.grant == "refresh_token"
-        once = sending.grant in _SENT_ONCE
         try:
             while True:
                 retry_after = None
+                if context is not None:
+                    context.headers, context.form = {}, dict(params)
+                    if client_auth is not None:
+                        await client_auth.authenticate(context)
                 try:
-                    response, body = await self._send_once(session, sending)
+                    response, body = await self._send_once(session, name, url, context)
                 except TokenError:
                     raise
                 except (ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
@@ -223,7 +197,7 @@ class EndpointClient:
                     if failures >= self._retries or not transient or (once and arrived):
                         from .endpoint_errors import showable, token_error
 
-                        failure = token_error(error, sending.url, sending.name)
+                        failure = token_error(error, url, name)
                         failure.transient = transient
                         raise failure from showable(error)
                 else:
@@ -244,24 +218,24 @@ class EndpointClient:
                 await session.close()
 
     async def _send_once(
-        self, session: ClientSession, sending: Sending
+        self, session: ClientSession, name: str, url: URL, context: ClientAuthContext | None
     ) -> tuple[ClientResponse, bytes]:
-        form = None if sending.compose is None else await sending.compose()
-        all_headers: CIMultiDict[str] = CIMultiDict(self._headers)
-        all_headers[hdrs.ACCEPT] = "application/json"
-        all_headers[hdrs.ACCEPT_ENCODING] = "gzip, deflate"
-        if form is not None:
-            all_headers[hdrs.CONTENT_TYPE] = "application/x-www-form-urlencoded"
-        all_headers.update(sending.headers)
+        form = None if context is None else encode_form(context.form)
+        headers: CIMultiDict[str] = CIMultiDict(self._headers)
+        headers[hdrs.ACCEPT] = "application/json"
+        headers[hdrs.ACCEPT_ENCODING] = "gzip, deflate"
+        if context is not None:
+            headers[hdrs.CONTENT_TYPE] = "application/x-www-form-urlencoded"
+            headers.update(context.headers)
         middlewares: tuple[ClientMiddlewareType, ...] = ()
         if session.trust_env:  # its .netrc may hold other credentials for this host
-            middlewares = (_only_authorization(all_headers.popall(hdrs.AUTHORIZATION, [])),)
+            middlewares = (_only_authorization(headers.popall(hdrs.AUTHORIZATION, [])),)
         async with session.request(
             hdrs.METH_GET if form is None else hdrs.METH_POST,
-            sending.url,
+            url,
             **self._options,
             data=form,
-            headers=all_headers,
+            headers=headers,
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=False,  # see unpacked
@@ -270,7 +244,8 @@ class EndpointClient:
             if 300 <= response.status < 400:
                 from .endpoint_errors import redirect_error
 
-                raise redirect_error(response, sending.url, sending.secrets(), sending.name)
+                secrets = [] if context is None else _secrets_in(context)
+                raise redirect_error(response, url, secrets, name)
             body = bytearray()
             async for chunk in response.content.iter_any():
                 body += chunk
@@ -284,10 +259,15 @@ class EndpointClient:
                     body = unpacked(encoding, body, _BODY_LIMIT)
             if len(body) > _BODY_LIMIT:
                 raise TokenError(
-                    f"The {sending.name} {safe_url(sending.url)} answered {response.status} with more than"
+                    f"The {name} {safe_url(url)} answered {response.status} with more than"
                     f" {_BODY_LIMIT} bytes: that is not a response of it."
                 )
             return response, bytes(body)
+
+
+def _secrets_in(context: ClientAuthContext) -> list[str]:
+    """List what a request holds that no error may repeat."""
+    return secrets_of(context.client_secret, context.headers, context.form)
 
 
 def _only_authorization(values: list[str]) -> ClientMiddlewareType:

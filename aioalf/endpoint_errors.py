@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from aiohttp import (
     ClientHttpProxyError,
@@ -22,7 +23,9 @@ from .redaction import redact, safe_url
 __all__ = ("redirect_error", "showable", "token_error")
 
 
-def redirect_error(response: ClientResponse, url: URL, secrets: list[str], name: str) -> TokenError:
+def redirect_error(
+    response: ClientResponse, url: URL, secrets: Sequence[str], name: str
+) -> TokenError:
     """Return the error of a redirect, which is never followed: it names where that pointed."""
     location = response.headers.get(hdrs.LOCATION)
     try:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from yarl import URL
 
@@ -16,27 +17,28 @@ from .clock import Clock
 from .compat import OverridableSteps
 from .endpoint import EndpointClient
 from .endpoint_url import TOKEN_ENDPOINT
-from .errors import TokenError
+from .errors import TokenError, TokenHTTPError
+from .manager_verbs import ManagerVerbs
 from .protocol.client_auth import ClientAuth, ClientSecret, ClientSecretBasic, NoClientAuth
 from .protocol.token_endpoint import complete_form, scope_string, token_from
 from .redaction import safe_url
-from .server_requests import ServerRequests
 from .sessions import refuse_to_be_pickled
 from .token import Token
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
+    from .discovery import Discovery
     from .storage.base import TokenStorage
 
 __all__ = ("ClientSecret", "TokenError", "TokenManager")
 
 logger = logging.getLogger("aioalf")
 
-_Self = TypeVar("_Self", bound="TokenManager")
+Credentials: TypeAlias = "tuple[str | None, str | None]"  # client id and secret
 
 
-class TokenManager(ServerRequests, OverridableSteps):
+class TokenManager(ManagerVerbs, OverridableSteps):
     """Gets tokens from a token endpoint and has one ready whenever one is asked for.
 
     Works alone or inside a `Client`. It opens a session for each renewal (its retries included) and closes
@@ -84,8 +86,19 @@ class TokenManager(ServerRequests, OverridableSteps):
     storage_timeout: float = 10.0
     #: Seconds that a token request may take in all, its retries and their pauses included.
     fetch_timeout: float = 300.0
-    #: Seconds for which `close` waits for a renewal that may rotate a refresh token.
-    close_timeout: float = 30.0
+    # A subclass written for 0.4.0 may not call __init__.
+    _token_endpoint: str | URL | None = None
+    _client_id: str | None = None
+    _client_secret: ClientSecret | None = None
+    _scope: str | Sequence[str] | None = None
+    _params: Mapping[str, Any] = {}
+    _client_auth: ClientAuth = ClientSecretBasic()
+    _discovery: Discovery | None = None
+    _account: str | None = None
+    _scope_on_refresh = False
+    # What a flow may be.
+    _needs_client = True  # whether it says which client asks
+    _may_be_public = False  # whether a client without a secret is a public one
 
     def __init__(
         self,
@@ -166,60 +179,6 @@ class TokenManager(ServerRequests, OverridableSteps):
     def _bound_params(self) -> Mapping[str, Any]:
         return self._params
 
-    # -- the token
-
-    def peek(self) -> Token | None:
-        """Return the token if it is fresh, without waiting; else None.
-
-        :raises RuntimeError: no event loop is running.
-        """
-        return self._cache.peek()
-
-    async def get(self) -> Token:
-        """Return a valid token: the cached one, or a new one if there is none.
-
-        A fresh token costs no lock, no task and no trip through the event loop. Otherwise one token
-        request serves all who call; a caller that is cancelled neither stops it nor loses its result.
-
-        :raises TokenError: there is none to be had; the next call tries again.
-        :raises RuntimeError: the manager is closed, or is used in two running event loops.
-        """
-        return self._cache.peek() or await self._cache.get()
-
-    async def renew(self, rejected: Token) -> Token:
-        """Return another token than a rejected one: a new one, unless another task has one already.
-
-        However many tasks, or processes with a shared storage, report the same token, it is replaced
-        once.
-
-        :param rejected: the token that the API answered with 401.
-        :raises TokenError: there is none to be had; or an earlier 401 caused a renewal that did not help,
-            and it is too early for the next.
-        :raises RuntimeError: the manager is closed, or is used in two running event loops.
-        """
-        return await self._cache.renew(rejected)
-
-    def renewal_blocked(self, rejected: Token) -> bool:
-        """Return whether `renew` would fail at once; it is then better to hand a 401 on as it is."""
-        return self._cache.renewal_blocked(rejected)
-
-    def renew_in_background(self, rejected: Token) -> None:
-        """Replace a rejected token for the next call; no task waits for it."""
-        self._cache.renew_in_background(rejected)
-
-    def report_accepted(self, token: Token, *, resent: bool = False) -> None:
-        """Report that the API accepted a token; not needed for one that `peek` returned.
-
-        :param resent: whether the request had been rejected before, with another token.
-        """
-        self._cache.report_accepted(token, resent=resent)
-
-    def report_rejected(self, token: Token) -> None:
-        """Report that the API answered 401 to a token that came in place of a rejected one."""
-        self._cache.throttle.log_rejection_once(token)
-
-    # -- the token request
-
     async def fetch_token(self, previous: Token | None) -> Mapping[str, Any]:
         """Ask the token endpoint for a token with the client's own credentials; a flow overrides this.
 
@@ -243,7 +202,9 @@ class TokenManager(ServerRequests, OverridableSteps):
         :return: the parameters of the token response.
         :raises TokenError: there is no endpoint, there are no credentials, or no token was given.
         """
-        scope, grant = scope_string(self._scope), form.get("grant_type")
+        scope, grant = self._scope, form.get("grant_type")
+        if not isinstance(scope, (str, type(None))):
+            scope = scope_string(scope)  # a subclass may have set it
         form = complete_form(form, scope, self._params, scope_on_refresh=self._scope_on_refresh)
         if grant in ("refresh_token", "authorization_code"):
             self._cache.fetcher.protect()
@@ -252,40 +213,83 @@ class TokenManager(ServerRequests, OverridableSteps):
             response = {**response, "refresh_token": form["refresh_token"]}
         return response
 
+    async def _request(self, name: str, form: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Send a form to an endpoint with the client's credentials, and read the answer.
+
+        :param name: which endpoint, such as ``"token endpoint"``.
+        """
+        url: str | URL | None = getattr(self, "_" + name.replace(" ", "_"), None)
+        if not url and (url := await self._url_of(name)) is None:
+            raise TokenError(f"Missing {name}")
+        send = self._fetch if name == TOKEN_ENDPOINT else partial(self._post, name)
+        client_id, secret = self._client_id, self._client_secret
+        plain = type(client_id) is str and client_id and isinstance(secret, str)
+        auth = (client_id, str(secret)) if plain else await self._credentials()
+        try:
+            try:
+                return await send(url=url, method="POST", auth=auth, data=form)
+            except TokenHTTPError as error:
+                if error.error != "invalid_client" or not callable(self._client_secret):
+                    raise
+                rotated = await self._credentials()
+                if rotated == auth:
+                    raise
+                logger.info("The client secret was refused and has changed; it is tried once more.")
+                return await send(url=url, method="POST", auth=rotated, data=form)
+        except TokenError as error:
+            if self._discovery is not None and getattr(error, "response_status", 404) in (404, 410):
+                self._discovery.forget()  # the endpoint has moved, or does not answer
+            raise
+
+    async def _url_of(self, name: str) -> str | URL | None:
+        """Return the URL of an endpoint: the one that was given, or the one that the server names."""
+        url: str | URL | None = getattr(self, "_" + name.replace(" ", "_"), None)
+        if url or self._discovery is None:
+            return url or None
+        return await self._discovery.find(name, mtls=self._client_auth.uses_certificate)
+
+    async def _credentials(self) -> Credentials:
+        if not self._client_id and not self._needs_client:
+            return None, None
+        from .sources import read_secret  # most secrets are strings
+
+        needed, client_id = self._client_auth.needs_secret, self._client_id
+        return client_id, await read_secret(client_id, self._client_secret, needed=needed)
+
+    async def _fetch(
+        self,
+        url: str | URL,
+        method: str = "POST",
+        auth: Credentials | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> Mapping[str, Any]:
+        """Send a token request and read the answer.
+
+        :param auth: client id and secret, to which `client_auth` is applied; None for no authentication.
+        """
+        issuer = None if self._discovery is None else self._discovery.issuer
+        return await self._endpoint.request(
+            url, self._client_auth, auth or (None, None), data or {}, issuer=issuer
+        )
+
+    async def _post(
+        self, name: str, *, url: str | URL, method: str, auth: Credentials, data: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        issuer = None if self._discovery is None else self._discovery.issuer
+        return await self._endpoint.request(
+            url, self._client_auth, auth, data, name=name, issuer=issuer
+        )
+
+    @cached_property
+    def _endpoint(self) -> EndpointClient:
+        # For a subclass that does not call __init__: 0.4.0's implicit manager did not.
+        return EndpointClient(None, self.__dict__.get("_http_options"), 0, self._cache.clock)
+
     async def _fetch_as_token(self, previous: Token | None) -> Token:
         return token_from(await self.fetch_token(previous), self._cache.clock.time(), previous)
 
     def _can_fetch(self) -> bool:
         return bool(self._token_endpoint or self._discovery)
-
-    async def revoke(self) -> None:
-        """Revoke the refresh token and the access token (RFC 7009), and forget both.
-
-        They are forgotten here and in the storage, whatever the server says. No renewal runs beside it; the
-        next request fetches a new token.
-
-        :raises TokenError: the server could not be asked, or has not revoked them.
-        :raises RuntimeError: the manager is closed, or is used in two running event loops.
-        """
-        from .revocation import revoke_token  # few programs sign out
-
-        await self._cache.revoke(
-            lambda token: revoke_token(token, self._request, self._cache.clock)
-        )
-
-    async def close(self) -> None:
-        """End what runs in the background; a task that still waits gets a `TokenError` that says so.
-
-        A renewal that may rotate a refresh token is let finish, and saved, within `close_timeout` seconds.
-        The manager cannot be used any more. May be called again.
-        """
-        await self._cache.close(self.close_timeout)
-
-    async def __aenter__(self: _Self) -> _Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.close()
 
     __reduce__ = refuse_to_be_pickled
 

@@ -5,6 +5,7 @@ Also names `TokenError` and `TokenHTTPError`, which live in `aioalf.errors`: the
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import time
@@ -25,10 +26,14 @@ __all__ = (
     "TokenError",
     "TokenHTTPError",
     "issued_later",
+    "read_expires_in",
     "usable_access_token",
     "without_refresh_token",
 )
 
+logger = logging.getLogger("aioalf")
+
+_NUMBER = r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?"
 # RFC 6750 section 2.1 allows less (b64token); servers in the field give any visible ASCII.
 _VISIBLE_ASCII = r"[\x21-\x7e]+"
 
@@ -186,6 +191,32 @@ class CachedToken:
     def expire(self) -> None:
         """Treat the token as expired from now on."""
         self.fresh_for = self.valid_for = -math.inf
+
+
+def read_expires_in(value: object) -> float | None:
+    """Read a token's life in seconds; None means unknown.
+
+    A number, or a string that is one (at least PayPal's and Azure's have been), is seconds. What cannot
+    be read is unknown, with a warning: a good access token is not thrown away for a bad hint.
+    """
+    if value is None:
+        return None
+    number = math.nan
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+    elif isinstance(value, str) and re.fullmatch(_NUMBER, value.strip()):
+        number = float(value)
+    if math.isfinite(number):
+        return number
+    logger.warning(
+        "The token response has an expires_in that cannot be read (a %s);"
+        " the token is used until it is rejected.",
+        type(value).__name__,
+    )
+    return None
 
 
 def usable_access_token(value: object) -> str:

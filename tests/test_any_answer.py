@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from aioalf import Client, Token, TokenError, TokenErrorResponse, TokenManager
 from aioalf.backoff import read_retry_after
 from aioalf.endpoint_url import validate_url
-from aioalf.protocol.token_endpoint import read_expires_in, read_token_response, token_from
+from aioalf.protocol.token_endpoint import read_token_response, token_from
 from aioalf.redaction import redact, safe_url
 from aioalf.storage.record import read_line
 from aioalf.testing import AuthorizationServer
+from aioalf.token import read_expires_in
 
 NOW = 1_700_000_000.0
 

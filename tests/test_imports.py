@@ -22,7 +22,7 @@ PURE = [name for name in MODULES if name.startswith("protocol.")]
 # The program, and folders whose modules are each imported by their own name.
 FACELESS = {
     "__main__",
-    *(f"{name}.__init__" for name in "bearer cli interactive protocol renewal".split()),
+    *(f"{name}.__init__" for name in "bearer cli grants interactive protocol renewal".split()),
 }
 NOT_PURE = {"aiohttp", "asyncio", "socket", "ssl", "http", "urllib.request", "threading"}
 ONLY_WHEN_USED = ("aiohttp.web", "webbrowser", "filelock", "platformdirs", "keyring", "redis")

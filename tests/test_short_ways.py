@@ -49,8 +49,8 @@ async def test_a_request_enters_few_functions_in_few_files(
         assert await entered(client, server.resource) == (3, 3)
         clock.advance(2 * HOUR)
         functions, files = await entered(client, server.resource)
-        assert (functions <= 45, files <= 12) == (True, True), (functions, files)
+        assert (functions <= 36, files <= 10) == (True, True), (functions, files)
         server.revoke_all()
         functions, files = await entered(client, server.resource)
-        assert (functions <= 50, files <= 13) == (True, True), (functions, files)
+        assert (functions <= 36, files <= 10) == (True, True), (functions, files)
         assert server.token_requests == 3

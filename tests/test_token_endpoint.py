@@ -15,12 +15,11 @@ from aioalf.errors import TokenError, TokenHTTPError
 from aioalf.protocol.token_endpoint import (
     DEVICE_CODE,
     complete_form,
-    read_expires_in,
     read_token_response,
     scope_string,
     token_from,
 )
-from aioalf.token import Token
+from aioalf.token import Token, read_expires_in
 
 NOW = 1_700_000_000.0
 JSON = "application/json"

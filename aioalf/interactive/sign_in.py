@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from ..errors import AuthorizationError, TokenError
 from ..manager import TokenManager
 from ..renewal.circuit_breaker import CircuitBreaker, RenewalThrottle
+from ..renewal.on_demand import demand
 from ..storage.base import TokenStorage
 from ..token import Token
 
@@ -80,7 +81,7 @@ class SignInTokenManager(TokenManager):
         :raises TokenError: it cannot be asked for.
         :raises RuntimeError: the manager is closed, or is used in two running event loops.
         """
-        return await self._cache.sign_in()
+        return await demand(self._cache, sign_in=True)
 
     async def fetch_token(self, previous: Token | None) -> Mapping[str, Any]:
         """Use the refresh token (RFC 6749 section 6), or have a person sign in if there is none.

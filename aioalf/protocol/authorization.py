@@ -99,7 +99,8 @@ def read_authorization_response(
             f"The answer comes from another issuer: its iss is {_shown(iss)}, and {_shown(issuer)} was"
             " asked. It is not used."
         )
-    if iss_required and iss is None:
+    # Some servers that promise it leave it out of errors; a refusal does no harm.
+    if iss_required and iss is None and not params.get("error"):
         raise AuthorizationError(
             "The answer names no issuer (iss), which the server has promised to do. It is not used."
         )

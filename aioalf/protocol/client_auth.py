@@ -38,14 +38,12 @@ _CHANGED_BY_DECODING_OR_COLON = rb"[%+:\x00-\x20\x7f-\xff]"
 
 
 class ClientAuthContext:
-    """One sending of one request to the authorization server, for `ClientAuth.authenticate`.
+    """A request to the authorization server, for `ClientAuth.authenticate`.
 
     :param client_id: the client identifier.
     :param client_secret: the secret as it is now; empty if none is needed.
     :param endpoint: the URL that is asked.
     :param issuer: the issuer identifier of the server, or None if none is configured.
-    :param headers: the header fields of this sending, changed in place.
-    :param form: the form of this sending, changed in place.
     :param clock: the clocks.
     """
 
@@ -59,17 +57,17 @@ class ClientAuthContext:
         client_secret: str,
         endpoint: str,
         issuer: str | None,
-        headers: MutableMapping[str, str],
-        form: MutableMapping[str, object],
         clock: Clock,
     ) -> None:
         self.client_id = client_id
         self.client_secret = client_secret
         self.endpoint = endpoint
         self.issuer = issuer
-        self.headers = headers
-        self.form = form
         self.clock = clock
+        #: The header fields of this sending, to be changed in place.
+        self.headers: MutableMapping[str, str] = {}
+        #: The form of this sending, to be changed in place.
+        self.form: MutableMapping[str, object] = {}
 
 
 class ClientAuth(ABC):

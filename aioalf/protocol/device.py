@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import TokenError
-from .token_endpoint import read_expires_in
+from ..token import read_expires_in
 
 __all__ = ("LONGEST_INTERVAL", "DeviceCode", "read_device_response")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -16,13 +15,12 @@ from urllib.parse import parse_qsl, urlencode
 
 from ..errors import TokenError, TokenHTTPError
 from ..redaction import excerpt, redact
-from ..token import Token, usable_access_token
+from ..token import Token, read_expires_in, usable_access_token
 
 __all__ = (
     "DEVICE_CODE",
     "complete_form",
     "encode_form",
-    "read_expires_in",
     "read_token_response",
     "scope_string",
     "token_from",
@@ -50,7 +48,6 @@ _HAVE_SCOPE = frozenset({"authorization_code", "refresh_token", DEVICE_CODE})
 _OWN_MEMBERS = frozenset(
     "access_token token_type expires_in refresh_token scope state iss code".split()
 )
-_NUMBER = r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?"
 
 
 def scope_string(scope: object) -> str | None:
@@ -91,7 +88,10 @@ def complete_form(
         added["scope"] = scope
     added.update(params)
     complete = {**form, **added, **form}
-    return {name: value for name, value in complete.items() if value is not None}
+    for name, value in list(complete.items()):
+        if value is None:
+            del complete[name]
+    return complete
 
 
 def encode_form(form: Mapping[str, Any]) -> bytes:
@@ -245,7 +245,10 @@ def token_from(params: Mapping[str, Any], now: float, previous: Token | None = N
     if isinstance(scope, list) and all(isinstance(part, str) for part in scope):
         scope = " ".join(scope)
     scope = scope if isinstance(scope, str) else None
-    extra = {name: value for name, value in params.items() if name not in _OWN_MEMBERS}
+    extra = {}
+    for name, value in params.items():
+        if name not in _OWN_MEMBERS:
+            extra[name] = value
     refresh_token = params.get("refresh_token")
     if previous is not None and previous.refresh_token is not None:
         scope = scope or previous.scope  # the same, if it is left out (RFC 6749 section 5.1)
@@ -260,32 +263,6 @@ def token_from(params: Mapping[str, Any], now: float, previous: Token | None = N
         expires_at=None if lifetime is None else now + lifetime,
         extra=extra,
     )
-
-
-def read_expires_in(value: object) -> float | None:
-    """Read a token's life in seconds; None means unknown.
-
-    A number, or a string that is one (at least PayPal's and Azure's have been), is seconds. What cannot
-    be read is unknown, with a warning: a good access token is not thrown away for a bad hint.
-    """
-    if value is None:
-        return None
-    number = math.nan
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-    elif isinstance(value, str) and re.fullmatch(_NUMBER, value.strip()):
-        number = float(value)
-    if math.isfinite(number):
-        return number
-    logger.warning(
-        "The token response has an expires_in that cannot be read (a %s);"
-        " the token is used until it is rejected.",
-        type(value).__name__,
-    )
-    return None
 
 
 def _member_names(params: Mapping[str, Any]) -> str:

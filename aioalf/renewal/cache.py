@@ -1,7 +1,7 @@
 """`TokenCache`: has a valid token whenever one is asked for, whatever the flow.
 
 It fetches once however many tasks ask, renews ahead of expiry, shares the token through a storage, and does
-not ask while that does not help. It knows neither HTTP nor the flow: it is given the function that fetches.
+not ask while that does not help. It knows neither HTTP nor the flow.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import get_running_loop
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +24,7 @@ from .single_flight import Flight, SingleFlight
 if TYPE_CHECKING:
     from ..storage.shared import StoredToken
 
-__all__ = ("TokenCache",)
+__all__ = ("REVOCATION", "TokenCache")
 
 logger = logging.getLogger("aioalf")
 
@@ -34,7 +35,8 @@ _TO_CLEAN_UP = 10.0  # seconds for a flight that was given up
 #: Why a token is fetched: there is no valid one, it is renewed ahead, an API has rejected it, the caller
 #: demands a new one, or that a person signs in.
 Reason = Literal["missing", "ahead", "rejected", "demanded", "sign-in"]
-_REVOCATION = "revocation"  # a flight that gives no token
+#: A flight that gives no token.
+REVOCATION = "revocation"
 
 
 class TokenCache:
@@ -68,7 +70,8 @@ class TokenCache:
         self.cached: CachedToken | None = None
         self._peekable: CachedToken | None = None  # the cached token, if its age is all that counts
         self._unproven: Token | None = None  # a token of a sign-in that no API has accepted yet
-        self._rejected: tuple[str, ...] = ()  # the last access tokens that were rejected
+        #: The last access tokens that an API has rejected: they are taken from nowhere any more.
+        self.rejected: deque[str] = deque(maxlen=_REMEMBERED)
         #: The fetching that callers join.
         self.flights: SingleFlight[Any] = SingleFlight()  # of a `Token`, but for a revocation
         #: How a token is fetched.
@@ -81,8 +84,6 @@ class TokenCache:
         self.clock = clock
         self.breaker = CircuitBreaker(clock)
         self.throttle = RenewalThrottle(clock)
-
-    # -- the cached token
 
     def put(self, token: Token | None, *, unproven: bool = False) -> None:
         """Cache a token in place of the one before; None empties the cache."""
@@ -122,52 +123,16 @@ class TokenCache:
             self.enter()
         cached = self.cached
         if cached is None or cached.is_expired():
-            was_rejected = cached is not None and cached.token.access_token in self._rejected
-            return await self._join("missing", cached.token if cached and was_rejected else None)
+            was_rejected = cached is not None and cached.token.access_token in self.rejected
+            return await self.join("missing", cached.token if cached and was_rejected else None)
         if (
             cached.is_stale()
-            and self.fetcher.is_silent(cached.token)
             and self.flights.current is None
+            and self.fetcher.is_silent(cached.token)
         ):
             if not self.breaker.error_while_open():
-                self._start("ahead", cached.token)
+                self.start("ahead", cached.token)
         return cached.token
-
-    async def demand(self) -> Token:
-        """Fetch a new token now, whatever the breaker or the throttle says."""
-        self.enter()
-        if (flight := self.flights.current) is None or not flight.called_from_inside:
-            self.breaker.record_success()
-            self.throttle.reset()
-        return await self._join("demanded", self.cached.token if self.cached else None)
-
-    async def sign_in(self) -> Token:
-        """Have a person sign in now, whatever token there is; see `aioalf.interactive.sign_in`."""
-        self.enter()
-        self.breaker.record_success()
-        self.throttle.reset()
-        return await self._join("sign-in", None)
-
-    async def revoke(self, revoke: Callable[[Token], Awaitable[None]]) -> None:
-        """Forget the token here and in the storage, and have it revoked; no renewal runs beside it.
-
-        :param revoke: revokes a token, and its refresh token.
-        """
-        self.enter()
-        while (flight := self.flights.current) is not None:
-            await flight.wait_over()
-        timeout = self.lock_timeout + self.fetch_timeout
-        await self.flights.fly(self._revoke(revoke), timeout, _REVOCATION, False).join()
-
-    async def _revoke(self, revoke: Callable[[Token], Awaitable[None]]) -> None:
-        cached = None if self.cached is None else self.cached.token
-        self.put(None)
-        if self.stored is not None:
-            await self.stored.revoke(cached, revoke)
-        elif cached is not None:
-            await revoke(cached)
-
-    # -- what a 401 leads to
 
     async def renew(self, rejected: Token) -> Token:
         """Return another token than the rejected one; see `aioalf.TokenManager.renew`."""
@@ -179,7 +144,7 @@ class TokenCache:
         if (self.throttle.undecided or self.throttle.token) and self.flights.current is None:
             if error := self.throttle.rejection_error():
                 raise error
-        return await self._join("rejected", rejected)
+        return await self.join("rejected", rejected)
 
     def renewal_blocked(self, rejected: Token) -> bool:
         """Return whether `renew` would fail at once; see `aioalf.TokenManager.renewal_blocked`."""
@@ -195,21 +160,6 @@ class TokenCache:
         throttle = self.throttle
         return bool((throttle.undecided or throttle.token) and throttle.rejection_error())
 
-    def renew_in_background(self, rejected: Token) -> None:
-        """Replace a rejected token for the next call, which waits for the new one."""
-        if self.renewal_blocked(rejected):
-            return
-        self.enter()
-        cached = self.cached
-        if cached is None or cached.token is not rejected or self.flights.current is not None:
-            return
-        self._remember(rejected)
-        cached.expire()  # the body of the next request may be one that cannot be sent again either
-        if self.fetcher.is_silent(
-            rejected
-        ):  # nobody is asked to sign in for a request that is over
-            self._start("rejected", rejected)
-
     def report_accepted(self, token: Token, *, resent: bool = False) -> None:
         """Take note that an API accepted a token; see `aioalf.TokenManager.report_accepted`."""
         if token is self._unproven:
@@ -220,8 +170,6 @@ class TokenCache:
             throttle.undecided = None  # the renewal has helped
         elif throttle.token is not None and (resent or self.fetcher.interactive):
             throttle.record_help(token)
-
-    # -- one flight for everyone
 
     def enter(self) -> None:
         """Belong to the running event loop from now on.
@@ -236,21 +184,22 @@ class TokenCache:
             if self.stored is not None:
                 self.stored.retry_save_in_background()
 
-    def _start(self, reason: Reason, replaced: Token) -> None:
-        self._fly(reason, replaced, may_ask=False)
-
-    def _fly(self, reason: Reason, replaced: Token | None, *, may_ask: bool) -> Flight[Token]:
+    def start(self, reason: Reason, replaced: Token) -> None:
+        """Renew in the background, which never asks a person."""
         work = self._renew(reason, replaced, self.flights.last)
-        return self.flights.fly(work, self.lock_timeout + self.fetch_timeout, reason, may_ask)
+        timeout = self.lock_timeout + self.fetch_timeout
+        self.flights.last = Flight(work, timeout=timeout, reason=reason, may_ask=False)
 
-    async def _join(self, reason: Reason, replaced: Token | None) -> Token:
+    async def join(self, reason: Reason, replaced: Token | None) -> Token:
+        """Wait for the renewal that runs, or begin one."""
         if replaced is not None:
-            self._remember(replaced)
+            if replaced.access_token not in self.rejected:
+                self.rejected.append(replaced.access_token)
         may_ask = reason == "sign-in" or not self.fetcher.unattended
         while (flight := self.flights.current) is not None:
             if flight.called_from_inside:
                 return await self._renew("missing", replaced, None)
-            if flight.reason == _REVOCATION or (reason == "sign-in" and flight.reason != reason):
+            if flight.reason == REVOCATION or (reason == "sign-in" and flight.reason != reason):
                 await flight.wait_over()
                 continue
             asks, flight.may_ask = flight.may_ask, flight.may_ask or may_ask
@@ -262,11 +211,11 @@ class TokenCache:
                     raise  # else it found out before this caller came, who may be asked
         if self.breaker.error and (error := self.breaker.error_while_open()):
             raise error
-        return await self._fly(reason, replaced, may_ask=may_ask).join()
-
-    def _remember(self, rejected: Token) -> None:
-        if rejected.access_token not in self._rejected:
-            self._rejected = (*self._rejected[1 - _REMEMBERED :], rejected.access_token)
+        work = self._renew(reason, replaced, self.flights.last)
+        timeout = self.lock_timeout + self.fetch_timeout
+        self.flights.last = flight = Flight(work, timeout=timeout, reason=reason, may_ask=may_ask)
+        token: Token = await flight.join()
+        return token
 
     async def _renew(
         self, reason: Reason, replaced: Token | None, last: Flight[Token] | None
@@ -289,26 +238,23 @@ class TokenCache:
         try:
             fetch = self.fetcher.sign_in if reason == "sign-in" else self._fetch
             if self.stored is None:
-                token, fetched = await fetch(before), True
+                plain = not self.fetcher.interactive and not (before and before.refresh_token)
+                token, fetched = await (self.fetcher.fetch if plain else fetch)(before), True
             else:
                 token, fetched = await self.stored.load_or_renew(
                     before,
                     fetch,
                     replaced=replaced,
                     only_fetch=reason in ("demanded", "sign-in"),
-                    rejected=self._rejected,
+                    rejected=self.rejected,
                 )
             signed_in = fetched and flight.asked
             self.put(token, unproven=signed_in)
-        except SignInRequired as error:
-            logger.log(logging.WARNING if flight.awaited else logging.INFO, "%s", error)
-            raise
         except Exception as error:
             if not loop.is_closed():  # else the task is being collected
                 from .log import log_failure
 
-                note = self.breaker.record_failure(error)
-                log_failure(error, note, self.cached if reason == "ahead" else None)
+                log_failure(error, self.breaker, self.cached if reason == "ahead" else None, flight)
             raise
         finally:
             flight.fetching = False
@@ -338,12 +284,9 @@ class TokenCache:
         if self.cached is not None and self.cached.token.refresh_token == refused:
             self.cached.hold_until_expired()  # it cannot be renewed ahead any more
         other = None if self.stored is None else await self.stored.forget_refresh_token(refused)
-        if other is not None and other.access_token not in self._rejected:
-            if not CachedToken(other, self.clock, self.expiry_margin, 0.0).is_expired():
-                return other  # another process was faster
+        if other is not None and self.stored and self.stored.is_usable(other, self.rejected):
+            return other  # another process was faster
         return await self._fetch(other)
-
-    # -- its end
 
     async def close(self, timeout: float) -> None:
         """End what runs in the background; see `aioalf.TokenManager.close`."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
-from ..errors import in_short
+from ..errors import SignInRequired, in_short
 from ..redaction import fingerprint
 from ..token import CachedToken, Token
+from .circuit_breaker import CircuitBreaker
+from .single_flight import Flight
 
 __all__ = ("NO_TOKEN", "log_failure", "log_token")
 
@@ -22,12 +25,19 @@ def log_token(token: Token, *, fetched: bool) -> None:
     logger.debug("Token %s, %s", fingerprint(token.access_token), source)
 
 
-def log_failure(error: Exception, note: str, serving: CachedToken | None) -> None:
-    """Log that a renewal has failed.
+def log_failure(
+    error: Exception, breaker: CircuitBreaker, serving: CachedToken | None, flight: Flight[Any]
+) -> None:
+    """Log that a renewal has failed, and count it.
 
-    :param note: when the next one may be made, or nothing.
+    :param breaker: counts it. That a person has to sign in is not a failure of the server's.
     :param serving: the old token, if it was renewed ahead and goes on serving.
+    :param flight: the renewal; if it was in the background, no task knows of the failure.
     """
+    if isinstance(error, SignInRequired):
+        logger.log(logging.WARNING if flight.awaited else logging.INFO, "%s", error)
+        return
+    note = breaker.record_failure(error)
     cause = in_short(error)
     end = note or ("" if cause.endswith("?") else ".")
     if serving is None or serving.is_expired():

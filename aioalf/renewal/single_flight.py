@@ -169,7 +169,7 @@ class SingleFlight(Generic[T]):
     """Runs at most one flight at a time, in one event loop."""
 
     def __init__(self) -> None:
-        #: The last flight, over or not.
+        #: The last flight, over or not. A new one is put here, if there is none to be joined.
         self.last: Flight[T] | None = None
 
     @property
@@ -178,17 +178,6 @@ class SingleFlight(Generic[T]):
         flight = self.last
         over = flight is None or flight.abandoned or flight.task is None
         return None if over else flight
-
-    def fly(
-        self,
-        work: Coroutine[Any, Any, T],
-        timeout: float,
-        reason: str = "missing",
-        may_ask: bool = True,
-    ) -> Flight[T]:
-        """Make this work the flight that others join; the parameters are those of `Flight`."""
-        self.last = flight = Flight(work, timeout=timeout, reason=reason, may_ask=may_ask)
-        return flight
 
     async def end(self, error: TokenError, timeout: float) -> None:
         """Raise an error in all that wait, and end the work.

@@ -60,10 +60,8 @@ class StoredToken:
         """
         async with self._storage.locked(self._lock_timeout) as lease:
             stored = await self._storage.load()
-            usable = stored is not None and not only_fetch and self._unsaved is None
-            if stored is not None and usable and stored.access_token not in rejected:
-                cached_one = CachedToken(stored, self._clock, self._expiry_margin, 0.0)
-                if not cached_one.is_expired() and _can_replace(stored, replaced):
+            if stored is not None and not only_fetch and self._unsaved is None:
+                if self.is_usable(stored, rejected) and _can_replace(stored, replaced):
                     return stored, False
             if stored is not None and stored.refresh_token is None:
                 if stored.access_token in rejected:
@@ -81,6 +79,12 @@ class StoredToken:
         self.retry_save_in_background()
         return token, True
 
+    def is_usable(self, token: Token, rejected: Container[str]) -> bool:
+        """Return whether a stored token can be handed out: not expired, and not rejected by an API."""
+        if token.access_token in rejected:
+            return False
+        return not CachedToken(token, self._clock, self._expiry_margin, 0.0).is_expired()
+
     async def forget_refresh_token(self, refused: str) -> Token | None:
         """Take a refresh token that was refused out of the storage, and nothing else; the lock is held.
 
@@ -93,10 +97,10 @@ class StoredToken:
             return None
         if stored.refresh_token != refused:
             return stored
-        if CachedToken(stored, self._clock, self._expiry_margin, 0.0).is_expired():
-            await self._storage.clean()
-        else:
+        if self.is_usable(stored, ()):
             await self._storage.save(without_refresh_token(stored))
+        else:
+            await self._storage.clean()
         return None
 
     async def revoke(
