@@ -12,7 +12,8 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from urllib.parse import unquote
+from typing import cast
+from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 
@@ -51,6 +52,8 @@ class LoopbackReceiver:
     :param response_mode: how the answer comes (OAuth 2.0 Multiple Response Types section 2.1, and
         OAuth 2.0 Form Post Response Mode). An error is understood in the query and the fragment in
         any case, as servers differ. A credential in the query is used only in the mode ``query``.
+    :param issuer: the issuer of the server, if it is known; an ``iss`` in the answer must be the same.
+    :param iss_required: whether the server has promised an ``iss``.
     :param check: called with the parameters of an answer that has the right state and is not an error;
         it raises `TokenError` if they are of no use, so that the page can say so.
     :raises ValueError: the range, the host, the path or the mode is not valid.
@@ -63,6 +66,8 @@ class LoopbackReceiver:
         redirect_host: str = "localhost",
         redirect_path: str = "",
         response_mode: ResponseMode = "fragment",
+        issuer: str | None = None,
+        iss_required: bool = False,
         check: Callable[[Mapping[str, str]], object] | None = None,
     ) -> None:
         self._port_range = check_port_range(port_range)
@@ -73,6 +78,7 @@ class LoopbackReceiver:
                 f"response_mode is {response_mode!r}; it must be query, fragment or form_post"
             )
         self._mode = response_mode
+        self._issuer, self._iss_required = issuer, iss_required
         self._check = check
         self._state = secrets.token_urlsafe(32)
         self._port = 0
@@ -169,6 +175,21 @@ class LoopbackReceiver:
         answer.result()
         return self._params
 
+    def take(self, address: str) -> str | None:
+        """Take the address at which a browser has ended, on whatever machine that runs.
+
+        :param address: the redirect URI with the answer in its query or its fragment.
+        :return: None if it is the answer that is awaited, usable or not; else what is wrong with it.
+        """
+        parts = urlsplit(address.strip())
+        for encoded, came_in in ((parts.query, "query"), (parts.fragment, "fragment")):
+            if pairs := decoded_pairs(encoded):
+                page = self._accept_response(pairs, cast("ResponseMode", came_in))
+                return None if page is not pages.NOT_AWAITED else "It belongs to another sign-in."
+        return (
+            "It holds no answer: the whole address is needed, with what comes after the '?' or '#'."
+        )
+
     async def _respond(self, request: web.BaseRequest) -> web.Response:
         host = single_value(request.headers.getall("Host", ())).lower()
         if host not in self._hosts:
@@ -227,7 +248,12 @@ class LoopbackReceiver:
         params: dict[str, str] | None = None
         try:
             params = read_authorization_response(
-                pairs, self._state, came_in=came_in, expected_in=self._mode
+                pairs,
+                self._state,
+                came_in=came_in,
+                expected_in=self._mode,
+                issuer=self._issuer,
+                iss_required=self._iss_required,
             )
             if params is None:
                 self._note_foreign(pairs)
