@@ -39,7 +39,9 @@ class FlowSwitch:
 
         own = {"__init__": __init__, "__doc__": flow_class.__doc__, "flow": self}
         self.manager_class = types.new_class(
-            f"Configured{flow_class.__name__}", (flow_class,), exec_body=lambda body: body.update(own)
+            f"Configured{flow_class.__name__}",
+            (flow_class,),
+            exec_body=lambda body: body.update(own),
         )
         self._closed = False
         self._previous = Client.token_manager_class
