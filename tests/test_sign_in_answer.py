@@ -259,9 +259,9 @@ async def test_asyncio_in_debug_mode_shows_no_token(
         open_browser=ended if way == "returned" else open_browser,
     )
     with caplog.at_level(logging.DEBUG):
-        loop.slow_callback_duration = 0.0  # type: ignore[attr-defined]
+        loop.slow_callback_duration = 0.0
         token = await manager.get()
-        loop.slow_callback_duration = 10.0  # type: ignore[attr-defined]
+        loop.slow_callback_duration = 10.0
     futures = [repr(one) for one in gc.get_objects() if isinstance(one, asyncio.Future)]
     await asyncio.gather(*posted)
     loop.set_debug(False)
