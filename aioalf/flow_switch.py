@@ -1,42 +1,48 @@
-"""`FlowSwitch`: which manager class every `Client` gets that is built from now on."""
+"""`FlowSwitch`: which flow every `Client` uses that is built from now on."""
 
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import Any
 
 from .client import Client
-from .interactive.implicit import OAuthImplictTokenManager
+from .manager import TokenManager
 
-__all__ = ("ImplicitFlow",)
+__all__ = ("FlowSwitch",)
 
 
-class ImplicitFlow:
-    """What `use_implicit_flow` returns: ends the use of the flow, for clients built from then on.
+class FlowSwitch:
+    """Makes every `Client` use a flow; what `use_implicit_flow` returns.
 
-    Handles may be closed in any order, each as often as one likes, in any thread.
+    Clients that exist already are not touched. Switches may be closed in any order, each as often as one
+    likes, in any thread.
 
-    :param settings: the keywords that the managers get.
+    :param flow_class: the class of the flow: a `TokenManager`.
+    :param settings: the keywords that the managers get; a keyword given to a client comes before them.
+    :raises TypeError: a keyword is unknown, or a value is of the wrong kind.
+    :raises ValueError: a value cannot be used; nothing has been switched then.
     """
 
-    #: The manager class that the handle has put into place.
-    manager_class: type[OAuthImplictTokenManager]
+    #: The manager class that this switch has put into place.
+    manager_class: type[TokenManager]
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        class ConfiguredImplicitTokenManager(OAuthImplictTokenManager):
-            __doc__ = OAuthImplictTokenManager.__doc__
-            flow = self
-
-            def __init__(self, *args: Any, **options: Any) -> None:
-                super().__init__(*args, **{**settings, **options})
+    def __init__(self, flow_class: type[TokenManager], settings: Mapping[str, Any]) -> None:
+        flow_class(**settings)  # a mistake is told here, not at the first client
 
         # A client looks at the signature to tell whose keyword is whose.
-        functools.update_wrapper(
-            ConfiguredImplicitTokenManager.__init__, OAuthImplictTokenManager.__init__
+        @functools.wraps(flow_class.__init__)
+        def __init__(manager: TokenManager, *args: Any, **options: Any) -> None:
+            flow_class.__init__(manager, *args, **{**settings, **options})
+
+        own = {"__init__": __init__, "__doc__": flow_class.__doc__, "flow": self}
+        self.manager_class = types.new_class(
+            f"Configured{flow_class.__name__}",
+            (flow_class,),
+            exec_body=lambda body: body.update(own),
         )
-        self.manager_class = ConfiguredImplicitTokenManager
         self._closed = False
         self._previous = Client.token_manager_class
         Client.token_manager_class = self.manager_class
@@ -59,7 +65,7 @@ class ImplicitFlow:
         Client.token_manager_class = current
         return _Done()
 
-    async def __aenter__(self) -> ImplicitFlow:
+    async def __aenter__(self) -> FlowSwitch:
         return self
 
     async def __aexit__(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .flow_switch import ImplicitFlow
+from .flow_switch import FlowSwitch
 from .interactive.implicit import OAuthImplicitTokenManager, OAuthImplictTokenManager
 from .storage.base import TokenStorage
 
@@ -20,10 +20,13 @@ __all__ = (
     "use_implicit_flow",
 )
 
+#: The name that this class had while the implicit flow was the only one.
+ImplicitFlow = FlowSwitch
+
 
 async def use_implicit_flow(
     token_storage: TokenStorage, port_range: Sequence[int] = (32000, 32009), **options: Any
-) -> ImplicitFlow:
+) -> FlowSwitch:
     """Make every `Client` that is built from now on use the implicit flow.
 
     Nothing is opened or bound here: that happens when a client needs a token. Clients that exist
@@ -34,13 +37,8 @@ async def use_implicit_flow(
     :param options: further keywords of `OAuthImplictTokenManager`; a keyword given to a client comes
         before them.
     :return: a handle whose ``close()`` (also ``async with``) puts back what was there; it may be ignored.
-    :raises TypeError: a keyword is unknown.
+    :raises TypeError: a keyword is unknown, or a value is of the wrong kind.
     :raises ValueError: the range is not a range of ports, or an option cannot be used.
     """
-    settings: dict[str, Any] = {
-        "token_storage": token_storage,
-        "port_range": port_range,
-        **options,
-    }
-    OAuthImplictTokenManager(**settings)  # a mistake is told here, not at the first client
-    return ImplicitFlow(settings)
+    settings = {"token_storage": token_storage, "port_range": port_range, **options}
+    return FlowSwitch(OAuthImplictTokenManager, settings)

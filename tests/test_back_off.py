@@ -432,7 +432,7 @@ async def test_a_token_renewed_in_the_background_is_replaced_after_a_second_at_t
         assert server.token_requests == 3
 
 
-async def test_one_resource_that_always_answers_401_costs_few_token_requests(
+async def test_the_pause_after_a_401_doubles_though_other_resources_accept_the_token(
     server: AuthorizationServer, clock: FakeClock
 ) -> None:
     """It means 403. What other resources accept says nothing about it, and time alone ends the pause."""

@@ -214,6 +214,28 @@ async def landed(person: Person, receiver: LoopbackReceiver, **params: str) -> s
     return await person.visits(f"{receiver.redirect_uri}/{fragment}")
 
 
+async def test_a_code_in_the_query_is_gone_from_the_address_and_from_the_back_list(
+    chromium: Chromium,
+) -> None:
+    """RFC 6749 section 4.1.2: the page's script cleans the address; /favicon.ico hurts nothing."""
+    async with (
+        LoopbackReceiver(
+            port_range=free_ports(1), redirect_path="/callback", response_mode="query"
+        ) as receiver,
+        chromium.person() as person,
+    ):
+        query = urlencode({"code": "s3cr3t.code", "state": receiver.state})
+        assert await person.visits(f"{receiver.redirect_uri}?{query}") == SIGNED_IN
+        assert await receiver.receive(1) == {"code": "s3cr3t.code"}
+        address = await person.do(lambda page: page.evaluate("location.href"))
+        assert address == receiver.redirect_uri
+        shown = "\n".join(await person.back_list())
+        assert address in shown
+        assert "s3cr3t.code" not in shown
+        await person.do(lambda page: page.reload())
+        assert await person.do(lambda page: page.inner_text("h1")) == "You are already signed in."
+
+
 async def test_the_page_works_when_it_is_loaded_twice(chromium: Chromium) -> None:
     """In two tabs, or reloaded: the second one says that all is well."""
     async with (

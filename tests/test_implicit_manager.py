@@ -28,6 +28,7 @@ from storages import OneSlot
 import aioalf
 from aioalf.client import Client
 from aioalf.errors import AuthorizationError, TokenError
+from aioalf.flow_switch import FlowSwitch
 from aioalf.implicit_manager import (
     OAuthImplicitTokenManager,
     OAuthImplictTokenManager,
@@ -35,7 +36,9 @@ from aioalf.implicit_manager import (
     use_implicit_flow,
 )
 from aioalf.interactive import browser as browser_module
+from aioalf.interactive.authorization_code import AuthorizationCodeTokenManager
 from aioalf.interactive.browser import open_in_browser
+from aioalf.interactive.device import DeviceTokenManager
 from aioalf.manager import TokenManager
 from aioalf.testing import AuthorizationServer
 
@@ -546,6 +549,24 @@ async def test_handles_may_be_closed_in_any_order() -> None:
     inner.close()
     assert Client.token_manager_class is outer.manager_class
     outer.close()
+    assert Client.token_manager_class is TokenManager
+
+
+@pytest.mark.parametrize("flow", [AuthorizationCodeTokenManager, DeviceTokenManager])
+async def test_a_switch_serves_any_flow(flow: type[TokenManager]) -> None:
+    """A client's keyword comes before the switch's; a mistake is told before anything is switched."""
+    with pytest.raises(TypeError, match="colour"):
+        FlowSwitch(flow, {"colour": "red"})
+    with pytest.raises(ValueError, match="authorization_timeout"):
+        FlowSwitch(flow, {"authorization_timeout": 0})
+    assert Client.token_manager_class is TokenManager
+    async with FlowSwitch(flow, {"authorization_timeout": 5, "unattended": True}) as switch:
+        client = Client("a", "", authorization_timeout=7)
+        assert isinstance(client.token_manager, flow)
+        assert type(client.token_manager) is switch.manager_class
+        assert client.token_manager.fetch_timeout == 7 + 10
+        with pytest.raises(TypeError, match="colour"):
+            Client("a", "", colour="red")
     assert Client.token_manager_class is TokenManager
 
 

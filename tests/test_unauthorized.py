@@ -194,7 +194,7 @@ async def ask(way: str, session: Any, url: str) -> int:
 
 
 @pytest.mark.parametrize("way", ["client", "middleware", "websocket"])
-async def test_one_resource_that_always_answers_401_costs_few_token_requests(
+async def test_each_way_of_sending_pauses_after_a_resource_that_always_answers_401(
     way: str, server: AuthorizationServer, clock: FakeClock
 ) -> None:
     """It means 403. What other requests are answered says nothing about it."""

@@ -169,23 +169,26 @@ async def _in_daemon_thread(function: Callable[[str], Any], argument: str) -> An
     closed.
     """
     loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[tuple[Any, Exception | None]] = loop.create_future()
+    # Neither a result of a future nor an argument of a callback: asyncio's debug mode logs both, and the
+    # address at which the browser has ended holds the answer of the sign-in.
+    done: asyncio.Future[None] = loop.create_future()
+    outcome: list[Any] = []
+    failure: list[Exception] = []
 
-    def settle(result: Any, error: Exception | None) -> None:
-        if not outcome.done():
-            outcome.set_result((result, error))
+    def settle() -> None:
+        if not done.done():
+            done.set_result(None)
 
     def run() -> None:
-        result, error = None, None
         try:
-            result = function(argument)
-        except Exception as raised:
-            error = raised
+            outcome.append(function(argument))
+        except Exception as error:
+            failure.append(error)
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, error)
+            loop.call_soon_threadsafe(settle)
 
     threading.Thread(target=run, name="aioalf: browser", daemon=True).start()
-    result, error = await outcome
-    if error is not None:
-        raise error
-    return result
+    await done
+    if failure:
+        raise failure[0]
+    return outcome[0]

@@ -128,6 +128,7 @@ class OAuthImplictTokenManager(SignInTokenManager):
             redirect_host=host,
             redirect_path=path,
             response_mode=self._response_mode or "fragment",
+            issuer=None if self._discovery is None else self._discovery.issuer,
             check=_check,
         )
         timeout = self._authorization_timeout
