@@ -14,9 +14,9 @@ Addresses: ``issuer`` and the endpoints, by the names of RFC 8414 and 9126; ``re
 live access token; answers ``method``, ``body``, ``client_id``, ``user``, ``scope`` as JSON, or 401).
 Metadata stands at both well-known paths. The answers to authorization requests carry ``iss``.
 
-Scopes: ``openid offline_access read write``. A refresh token comes with ``offline_access`` alone,
-which needs ``prompt=consent`` in the authorization request unless the client is a native one. It is
-rotated at each refresh; an old one ends the whole grant.
+Scopes: ``openid offline_access read write``. A refresh token comes with ``offline_access`` alone, and
+that needs ``prompt=consent`` in an authorization request (not in a device's). It is rotated at each
+refresh; an old one ends the whole grant.
 
 Clients (all may use any grant; redirect URIs are ``http://127.0.0.1``, ``http://localhost`` and
 ``http://[::1]`` with any port and the paths none, ``/`` and ``/callback``):
@@ -27,8 +27,8 @@ Clients (all may use any grant; redirect URIs are ``http://127.0.0.1``, ``http:/
 * ``post_client_id``, ``jwt_client_id``, ``par_client_id``: client_secret_post, client_secret_jwt
   (HS256), and one that must push its authorization requests (client_secret_basic), with
   ``client_secret`` too
-* others: ``register(...)``, with the members of RFC 7591; ``register_key(jwks)`` for
-  private_key_jwt. They return the client id.
+* others: ``register(auth, ...)``, with the members of RFC 7591; ``register_key(jwk)`` for
+  private_key_jwt (RSA, EC, Ed25519). They return the client id.
 
 The person signs in with any name and password, here ``username`` and ``password``, in the fields
 ``#id_username`` and ``#id_password`` and by the button "Sign in"; then there are "Approve" and "Deny".
@@ -111,9 +111,12 @@ class OIDCServer:
         """What the tokens are good for."""
         return f"{self.issuer}/resource"
 
-    def register(self, **metadata: Any) -> str:
-        """Register a client, a native one for all grants unless told otherwise; return its id."""
-        body = json.dumps({**_client(), **metadata}).encode()
+    def register(self, auth: str = "none", **metadata: Any) -> str:
+        """Register a native client for all grants; return its id.
+
+        :param auth: its ``token_endpoint_auth_method``; other members of RFC 7591 by keyword.
+        """
+        body = json.dumps(_client(None, auth, **metadata)).encode()
         request = urllib.request.Request(f"{self.issuer}/reg", body)
         request.add_header("Content-Type", "application/json")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -122,8 +125,7 @@ class OIDCServer:
 
     def register_key(self, *public_keys: dict[str, Any], **metadata: Any) -> str:
         """Register a client that signs with one of these keys (public JWKs); return its id."""
-        how = {"token_endpoint_auth_method": "private_key_jwt", **metadata}
-        return self.register(jwks={"keys": list(public_keys)}, **how)
+        return self.register("private_key_jwt", jwks={"keys": list(public_keys)}, **metadata)
 
     def revoke_all(self) -> None:
         """Make every access token worthless at once; refresh tokens stay."""
@@ -182,7 +184,7 @@ class OIDCServer:
             yield cls(f"http://127.0.0.1:{said['port']}")
 
 
-def _client(client_id: str | None = None, auth: str = "none", **more: object) -> dict[str, object]:
+def _client(client_id: str | None, auth: str = "none", **more: object) -> dict[str, object]:
     """The metadata of a client, RFC 7591."""
     grants = ["authorization_code", "refresh_token", DEVICE_CODE]
     if auth != "none":
