@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 import pytest
+from better_auth_server import better_auth_server, better_auth_server_process
 from blockbuster import blockbuster_ctx
 from django_server import django_server, django_server_process
 from fakes import FakeClock
@@ -42,6 +43,8 @@ if not hasattr(aiohttp, "UploadTracker") and aiohttp.__version__ < "3.14.4":
     collect_ignore.append("test_upload_tracker.py")
 
 __all__ = (  # fixtures that are defined elsewhere
+    "better_auth_server",
+    "better_auth_server_process",
     "django_server",
     "django_server_process",
     "oidc_server",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from browser import Chromium, Person, chromium
@@ -27,9 +28,7 @@ __all__ = ("chromium",)
 OFFLINE = "openid offline_access read"
 
 
-async def signed_in(
-    server: OIDCServer, person: Person, place: Landing, **headers: str
-) -> dict[str, str]:
+async def signed_in(server: OIDCServer, person: Person, place: Landing) -> dict[str, Any]:
     """The token response after a person has approved the native client."""
     request = CodeRequest(server.native_client_id, place.redirect_uri, OFFLINE, prompt="consent")
     await person.approves(request.url(server.authorization_endpoint), server)
@@ -39,7 +38,7 @@ async def signed_in(
     return answer.json
 
 
-async def device_tokens(server: OIDCServer, person: Person) -> dict[str, str]:
+async def device_tokens(server: OIDCServer, person: Person) -> dict[str, Any]:
     """The token response after a person has approved a device."""
     client = {"client_id": server.native_client_id}
     codes = (await ask(server.device_authorization_endpoint, {**client, "scope": OFFLINE})).json
@@ -57,7 +56,7 @@ async def status_of(server: OIDCServer, token: str) -> int:
 
 async def refreshed(
     server: OIDCServer, refresh_token: str, **more: str
-) -> tuple[int, dict[str, str]]:
+) -> tuple[int, dict[str, Any]]:
     """What a refresh by the native client leads to."""
     form = {"grant_type": "refresh_token", "refresh_token": refresh_token, **more}
     answer = await ask(server.token_endpoint, {**form, "client_id": server.native_client_id})
