@@ -26,9 +26,10 @@ the paths none, ``/`` and ``/callback``. ``device_client_id`` is a public one fo
 
 Sign-ins: ``issuer`` has its metadata at the path of RFC 8414 alone, without the device endpoint; there
 are ``device_authorization_endpoint`` and ``revocation_endpoint``. A code comes with ``iss``; a refusal
-does not, though the metadata promises it. A refresh token comes with each code and device, whatever the scope. It is rotated at
-each refresh; an old one ends the family, unless ``set_grace_period(seconds)`` is not over. A device is
-told an interval of 5 s, and no poll is too early.
+does not, though the metadata promises it. A refresh token comes with each code and device, whatever
+the scope. It is rotated at each refresh; an old one ends the family, unless
+``set_grace_period(seconds)`` is not over. A device is told an interval of 5 s, and no poll is too
+early.
 
 The person: ``username`` and ``password``. The sign-in page has the fields ``#id_username`` and
 ``#id_password`` and one button, "Sign in"; the page after it the buttons "Approve" and "Deny". The page

@@ -3,6 +3,10 @@
 A program is a directory beside this file with a ``package.json`` and a ``package-lock.json``. Its
 packages go to the user's cache, named by the lock's hash, and never into the source tree. As a
 program this module installs them all, so that no test waits for it.
+
+After a change of a ``package.json``, in its directory, so that no registry is named in the lock::
+
+    npm install --package-lock-only --omit-lockfile-registry-resolved --legacy-peer-deps
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ from filelock import FileLock
 __all__ = ("install", "order", "running")
 
 PROGRAMS = ("oidc_provider", "better_auth")
+NODE = 20  # the oldest major version that both run on, though one of them warns of it
+NPM_CI = ("ci", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund")
 
 
 def install(name: str, timeout: float = 45) -> Path:
@@ -33,9 +39,12 @@ def install(name: str, timeout: float = 45) -> Path:
     :param timeout: seconds for npm, less than a test may take. Two processes install one by one.
     """
     source = Path(__file__).with_name(name)
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
         pytest.skip("node or npm is not installed")
+    version = subprocess.check_output([node, "--version"], text=True, timeout=timeout).strip()
+    if int(version.lstrip("v").partition(".")[0]) < NODE:
+        pytest.skip(f"node is {version}; {name} needs {NODE} or newer")
     lock = (source / "package-lock.json").read_bytes()
     cache = platformdirs.user_cache_path("aio-alf-tests")
     installed = cache / f"{name}-{hashlib.sha256(lock).hexdigest()[:16]}"
@@ -45,13 +54,11 @@ def install(name: str, timeout: float = 45) -> Path:
             with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=cache) as directory:
                 work = Path(directory, "work")
                 work.mkdir()
-                for file in ("package.json", "package-lock.json", ".npmrc"):
-                    if (source / file).exists():
-                        shutil.copy(source / file, work)
-                command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+                for file in ("package.json", "package-lock.json"):
+                    shutil.copy(source / file, work)
                 try:
                     done = subprocess.run(
-                        command,
+                        [npm, *NPM_CI],
                         cwd=work,
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.PIPE,

@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from browser import Chromium, Person, chromium
+from browser import Chromium, chromium
+from form_person import FormPerson
 from jwcrypto.jwk import JWK
 from oidc_server import OIDCServer
 from plain_client import (
@@ -28,21 +29,21 @@ __all__ = ("chromium",)
 OFFLINE = "openid offline_access read"
 
 
-async def signed_in(server: OIDCServer, person: Person, place: Landing) -> dict[str, Any]:
+async def signed_in(server: OIDCServer, person: FormPerson, place: Landing) -> dict[str, Any]:
     """The token response after a person has approved the native client."""
     request = CodeRequest(server.native_client_id, place.redirect_uri, OFFLINE, prompt="consent")
-    await person.approves(request.url(server.authorization_endpoint), server)
+    await person.approves(request.url(server.authorization_endpoint))
     form = request.exchange(place.received[-1]["code"])
     answer = await ask(server.token_endpoint, form)
     assert answer.status == 200, answer
     return answer.json
 
 
-async def device_tokens(server: OIDCServer, person: Person) -> dict[str, Any]:
+async def device_tokens(server: OIDCServer, person: FormPerson) -> dict[str, Any]:
     """The token response after a person has approved a device."""
     client = {"client_id": server.native_client_id}
     codes = (await ask(server.device_authorization_endpoint, {**client, "scope": OFFLINE})).json
-    await person.approves(codes["verification_uri_complete"], server)
+    await person.approves(codes["verification_uri_complete"])
     form = {**client, "grant_type": DEVICE_GRANT, "device_code": codes["device_code"]}
     answer = await ask(server.token_endpoint, form)
     assert answer.status == 200, answer
@@ -110,12 +111,12 @@ async def test_a_person_signs_in_at_a_native_client(
 
 
 async def test_a_confidential_client_exchanges_its_code_with_its_secret(
-    oidc_server: OIDCServer, chromium: Chromium
+    oidc_server: OIDCServer,
 ) -> None:
     """By client_secret_basic, with PKCE; without the secret it is refused."""
-    async with chromium.person() as person, landing("localhost", "") as place:
+    async with FormPerson(oidc_server) as person, landing("localhost", "") as place:
         request = CodeRequest(oidc_server.client_id, place.redirect_uri, "openid read")
-        await person.approves(request.url(oidc_server.authorization_endpoint), oidc_server)
+        await person.approves(request.url(oidc_server.authorization_endpoint))
         form = request.exchange(place.received[0]["code"])
         refused = await ask(oidc_server.token_endpoint, form)
         assert (refused.status, refused.json["error"]) == (401, "invalid_client")
@@ -125,23 +126,19 @@ async def test_a_confidential_client_exchanges_its_code_with_its_secret(
         assert "refresh_token" not in answer.json
 
 
-async def test_a_refusal_comes_back_with_state_and_iss(
-    oidc_server: OIDCServer, chromium: Chromium
-) -> None:
+async def test_a_refusal_comes_back_with_state_and_iss(oidc_server: OIDCServer) -> None:
     """RFC 6749 section 4.1.2.1 and RFC 9207."""
-    async with chromium.person() as person, landing() as place:
+    async with FormPerson(oidc_server) as person, landing() as place:
         request = CodeRequest(oidc_server.native_client_id, place.redirect_uri, "openid")
-        await person.denies(request.url(oidc_server.authorization_endpoint), oidc_server)
+        await person.denies(request.url(oidc_server.authorization_endpoint))
         assert place.received[0]["error"] == "access_denied"
         assert place.received[0]["state"] == request.params["state"]
         assert place.received[0]["iss"] == oidc_server.issuer
 
 
-async def test_an_old_refresh_token_ends_the_family(
-    oidc_server: OIDCServer, chromium: Chromium
-) -> None:
+async def test_an_old_refresh_token_ends_the_family(oidc_server: OIDCServer) -> None:
     """Each refresh rotates it; a narrower scope is granted; the second use kills the new one."""
-    async with chromium.person() as person, landing() as place:
+    async with FormPerson(oidc_server) as person, landing() as place:
         first = await signed_in(oidc_server, person, place)
     status, second = await refreshed(oidc_server, first["refresh_token"], scope="openid read")
     assert status == 200
@@ -173,14 +170,12 @@ async def test_a_device_waits_until_its_code_is_approved(
     assert "refresh_token" in token.json
 
 
-async def test_a_device_is_told_that_the_person_declined(
-    oidc_server: OIDCServer, chromium: Chromium
-) -> None:
+async def test_a_device_is_told_that_the_person_declined(oidc_server: OIDCServer) -> None:
     """By the complete address, which has the code in it."""
     client = {"client_id": oidc_server.native_client_id}
     codes = (await ask(oidc_server.device_authorization_endpoint, client)).json
-    async with chromium.person() as person:
-        await person.denies(codes["verification_uri_complete"], oidc_server)
+    async with FormPerson(oidc_server) as person:
+        await person.denies(codes["verification_uri_complete"])
     form = {**client, "grant_type": DEVICE_GRANT, "device_code": codes["device_code"]}
     declined = await ask(oidc_server.token_endpoint, form)
     assert (declined.status, declined.json["error"]) == (400, "access_denied")
@@ -233,33 +228,29 @@ async def test_each_way_to_use_a_secret_has_its_client(oidc_server: OIDCServer) 
     assert (await ask(server.token_endpoint, {**grant, **posted})).status == 401
 
 
-async def test_a_pushed_request_stands_for_its_parameters(
-    oidc_server: OIDCServer, chromium: Chromium
-) -> None:
+async def test_a_pushed_request_stands_for_its_parameters(oidc_server: OIDCServer) -> None:
     """RFC 9126; a client that must push is refused without."""
     headers = basic(oidc_server.par_client_id, oidc_server.client_secret)
-    async with chromium.person() as person, landing() as place:
+    async with FormPerson(oidc_server) as person, landing() as place:
         request = CodeRequest(oidc_server.par_client_id, place.redirect_uri, "openid")
         endpoint = oidc_server.pushed_authorization_request_endpoint
         pushed = await ask(endpoint, request.params, headers=headers)
         assert (pushed.status, pushed.json["expires_in"]) == (201, 60)
-        await person.do(lambda page: page.goto(request.url(oidc_server.authorization_endpoint)))
+        await person.approves(request.url(oidc_server.authorization_endpoint))
         assert place.received[0]["error"] == "invalid_request"
         form = request.exchange("")
         request.params = {
             "client_id": oidc_server.par_client_id,
             "request_uri": pushed.json["request_uri"],
         }
-        await person.approves(request.url(oidc_server.authorization_endpoint), oidc_server)
+        await person.approves(request.url(oidc_server.authorization_endpoint))
         form["code"] = place.received[1]["code"]
         assert (await ask(oidc_server.token_endpoint, form, headers=headers)).status == 200
 
 
-async def test_a_revoked_token_is_worth_nothing(
-    oidc_server: OIDCServer, chromium: Chromium
-) -> None:
+async def test_a_revoked_token_is_worth_nothing(oidc_server: OIDCServer) -> None:
     """RFC 7009: with a refresh token goes its grant; an unknown token is 200 as well."""
-    async with chromium.person() as person:
+    async with FormPerson(oidc_server) as person:
         token = await device_tokens(oidc_server, person)
     client = {"client_id": oidc_server.native_client_id}
     for revoked in (token["refresh_token"], "unknown"):
@@ -269,11 +260,9 @@ async def test_a_revoked_token_is_worth_nothing(
     assert (await refreshed(oidc_server, token["refresh_token"]))[0] == 400
 
 
-async def test_tokens_die_behind_the_back_of_the_client(
-    oidc_server: OIDCServer, chromium: Chromium
-) -> None:
+async def test_tokens_die_behind_the_back_of_the_client(oidc_server: OIDCServer) -> None:
     """Access tokens by age or all at once, then the refresh token."""
-    async with chromium.person() as person:
+    async with FormPerson(oidc_server) as person:
         first = await device_tokens(oidc_server, person)
     oidc_server.revoke_all()
     assert await status_of(oidc_server, first["access_token"]) == 401
