@@ -4,8 +4,8 @@
         async with client.get("https://api.example.com/things") as response:
             print(await response.json())
 
-Four nouns: a `Client` sends requests and owns a `TokenManager`, which always has one valid `Token`, which
-a `TokenStorage` may keep beyond the life of the process.
+Four nouns: a `Client` sends requests and owns a `TokenManager`, which has a valid `Token` whenever one is
+needed, and a `TokenStorage` may keep that beyond the life of the process.
 """
 
 from __future__ import annotations
@@ -34,13 +34,20 @@ from .protocol.client_auth import (
 from .token import Token
 
 if TYPE_CHECKING:
+    from .grants.jwt_bearer import JWTBearerTokenManager
+    from .grants.refresh_token import RefreshTokenManager
+    from .grants.static_token import StaticTokenManager
+    from .grants.token_exchange import TokenExchangeManager
     from .httpclient import HTTPRequest
     from .implicit_manager import (
         OAuthImplicitTokenManager,
         OAuthImplictTokenManager,
         use_implicit_flow,
     )
+    from .interactive.authorization_code import AuthorizationCodeTokenManager
+    from .interactive.device import DeviceTokenManager
     from .middleware import OAuth2Middleware
+    from .protocol.device import DeviceCode
     from .storage.base import TokenStorage
     from .storage.file import FileTokenStorage
     from .storage.keyring import KeyringTokenStorage
@@ -49,6 +56,7 @@ if TYPE_CHECKING:
 __version__ = "0.5.0"
 
 __all__ = (
+    "AuthorizationCodeTokenManager",
     "AuthorizationError",
     "Client",
     "ClientAuth",
@@ -56,18 +64,24 @@ __all__ = (
     "ClientSecretBasicRaw",
     "ClientSecretPost",
     "Clock",
+    "DeviceCode",
+    "DeviceTokenManager",
     "FileTokenStorage",
     "HTTPRequest",
+    "JWTBearerTokenManager",
     "KeyringTokenStorage",
     "NoClientAuth",
     "OAuth2Middleware",
     "OAuthImplicitTokenManager",
     "OAuthImplictTokenManager",
     "RedisTokenStorage",
+    "RefreshTokenManager",
     "SignInRequired",
+    "StaticTokenManager",
     "Token",
     "TokenError",
     "TokenErrorResponse",
+    "TokenExchangeManager",
     "TokenHTTPError",
     "TokenManager",
     "TokenStorage",
@@ -77,13 +91,20 @@ __all__ = (
 
 # Imported when they are asked for: most programs need none of them.
 _LATER = {
+    "AuthorizationCodeTokenManager": "interactive.authorization_code",
+    "DeviceCode": "protocol.device",
+    "DeviceTokenManager": "interactive.device",
     "FileTokenStorage": "storage.file",
     "HTTPRequest": "httpclient",
+    "JWTBearerTokenManager": "grants.jwt_bearer",
     "KeyringTokenStorage": "storage.keyring",
     "OAuth2Middleware": "middleware",
     "OAuthImplicitTokenManager": "interactive.implicit",
     "OAuthImplictTokenManager": "interactive.implicit",
     "RedisTokenStorage": "storage.redis",
+    "RefreshTokenManager": "grants.refresh_token",
+    "StaticTokenManager": "grants.static_token",
+    "TokenExchangeManager": "grants.token_exchange",
     "TokenStorage": "storage.base",
     "use_implicit_flow": "implicit_manager",
 }

@@ -27,8 +27,10 @@ def split_options(
     :raises ValueError: ``base_url`` is not a URL that paths can be joined to.
     """
     for_manager = dict(inspect.signature(manager_class).parameters)
-    if any(p.kind is p.VAR_KEYWORD for p in for_manager.values()):
-        for_manager.update(inspect.signature(TokenManager).parameters)
+    if any(p.kind is p.VAR_KEYWORD for p in for_manager.values()):  # passed on to a class above
+        for above in (*getattr(manager_class, "__mro__", ()), TokenManager):
+            if issubclass(above, TokenManager):
+                for_manager.update(inspect.signature(above).parameters)
     for_session = inspect.signature(ClientSession.__init__).parameters
     # A tracer may have wrapped the constructor: the session then says itself what it does not know.
     wrapped = any(p.kind is p.VAR_KEYWORD for p in for_session.values())

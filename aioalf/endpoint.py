@@ -223,7 +223,9 @@ class EndpointClient:
                     if failures >= self._retries or not transient or (once and arrived):
                         from .endpoint_errors import showable, token_error
 
-                        raise token_error(error, sending.url, sending.name) from showable(error)
+                        failure = token_error(error, sending.url, sending.name)
+                        failure.transient = transient
+                        raise failure from showable(error)
                 else:
                     retryable = response.status in _RETRYABLE_STATUSES and not once
                     if failures >= self._retries or not retryable:

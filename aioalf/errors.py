@@ -36,6 +36,9 @@ _SHOWN = 500  # characters of the answer in a message
 class TokenError(ClientError):
     """No token could be had; the request that needed it was not sent."""
 
+    #: Whether it may be different the next time: there was no connection, or no answer.
+    transient = False
+
 
 class _ProtocolError(TokenError):
     """An error that carries the three parameters of RFC 6749 sections 4.1.2.1, 4.2.2.1 and 5.2."""

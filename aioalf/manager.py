@@ -1,4 +1,4 @@
-"""`TokenManager`: always has one valid token, fetched once however many tasks ask.
+"""`TokenManager`: has a valid token whenever one is asked for, fetched once however many tasks ask.
 
 It speaks client_credentials (RFC 6749 section 4.4). A flow is a `TokenManager` that obtains its token
 another way: it overrides `fetch_token`. How a token is kept and renewed is in `aioalf.renewal`.

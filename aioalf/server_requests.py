@@ -51,9 +51,7 @@ class ServerRequests:
 
         :param name: which endpoint, such as ``"token endpoint"``.
         """
-        url: str | URL | None = getattr(self, "_" + name.replace(" ", "_"), None)
-        if not url and self._discovery is not None:
-            url = await self._discovery.find(name, mtls=self._client_auth.uses_certificate)
+        url = await self._url_of(name)
         if not url:
             raise TokenError(f"Missing {name}")
         auth = await self._credentials()
@@ -72,6 +70,13 @@ class ServerRequests:
             if self._discovery is not None and getattr(error, "response_status", 404) in (404, 410):
                 self._discovery.forget()  # the endpoint has moved, or does not answer
             raise
+
+    async def _url_of(self, name: str) -> str | URL | None:
+        """Return the URL of an endpoint: the one that was given, or the one that the server names."""
+        url: str | URL | None = getattr(self, "_" + name.replace(" ", "_"), None)
+        if url or self._discovery is None:
+            return url
+        return await self._discovery.find(name, mtls=self._client_auth.uses_certificate)
 
     async def _credentials(self) -> tuple[str | None, str | None]:
         secret, client_id = self._client_secret, self._client_id

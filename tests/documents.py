@@ -82,7 +82,7 @@ class Internet:
     def __init__(self, certificate: ssl.SSLContext) -> None:
         self.plain = _EveryHost()
         self.secure = _EveryHost(ssl_context=certificate)
-        self.secure._tokens = self.plain._tokens
+        self.secure._grants.tokens = self.plain._grants.tokens
         #: Where on loopback a port is of which there is one server only.
         self.ports: dict[int, int] = {}
         self._loop = asyncio.new_event_loop()

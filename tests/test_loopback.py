@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
+import logging.config
 import socket
 from contextlib import AsyncExitStack, ExitStack, nullcontext, suppress
 from typing import Any
@@ -123,7 +125,7 @@ def test_a_wildcard_listener_elsewhere_than_on_linux_counts_as_taken(
 
 
 @pytest.mark.parametrize(
-    "ports", [(2, 1), (0, 5), (1, 65536), (1,), (1, 2, 3), 32000, "12", ("1", "2"), (1.0, 2), None]
+    "ports", [(2, 1), (0, 5), (1, 65536), (1,), (1, 2, 3), 32000, "12", ("1", "2"), (1.0, 2)]
 )
 def test_a_range_that_is_none_is_refused(ports: Any) -> None:
     """It is said at once, not when a sign-in is needed."""
@@ -765,3 +767,69 @@ def test_a_response_that_cannot_be_used_is_an_error(
         read_authorization_response(
             [("state", "s"), *pairs], "s", came_in=came_in, expected_in="fragment"
         )
+
+
+# -- what is not told to anybody else
+
+
+async def test_no_logging_configuration_lets_a_request_line_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A request that cannot be parsed may hold a token, and aiohttp logs its first line."""
+    logging.config.dictConfig(
+        {"version": 1, "disable_existing_loggers": False, "incremental": True, "loggers": {}}
+    )
+    assert not [name for name in logging.root.manager.loggerDict if "receiver" in name]
+    with caplog.at_level(logging.DEBUG):
+        async with receiver() as one:
+            await raw(one.port, f"GET /?access_token={TOKEN} HTTP/1.1\x00", "Host: localhost")
+    assert TOKEN not in caplog.text
+
+
+async def test_the_answer_is_the_result_of_no_future() -> None:
+    """asyncio shows the results of futures in its debug log."""
+    async with receiver() as one:
+        pairs = [["access_token", TOKEN], ["state", one.state]]
+        async with post_answer(one.redirect_uri, pairs):
+            pass
+        assert TOKEN not in repr(vars(one)["_answer"])
+        assert (await one.receive(1))["access_token"] == TOKEN
+
+
+async def test_forged_answers_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Any page in the browser can send them by the thousand."""
+    async with receiver() as one:
+        for _ in range(5):
+            async with post_answer(one.redirect_uri, [["state", "x"], ["error", "access_denied"]]):
+                pass
+    assert caplog.text.count("does not belong to this sign-in") == 1
+
+
+async def test_an_error_without_the_state_is_named_when_the_time_is_over() -> None:
+    """Rule 16: some servers send a refusal without the state. It cannot be trusted, but it can be told."""
+    async with receiver() as one:
+        async with post_answer(one.redirect_uri, [["error", "access_denied"]]):
+            pass
+        with pytest.raises(AuthorizationError, match=r"error=access_denied"):
+            await one.receive(0.01)
+
+
+async def test_without_a_range_any_free_port_is_taken() -> None:
+    """Servers that follow RFC 8252 section 7.3 leave the port out when they compare."""
+    async with LoopbackReceiver(port_range=None) as one, LoopbackReceiver(port_range=None) as two:
+        assert one.port != two.port
+        assert await connects(one.port)
+        assert await connects(one.port, "::1")
+
+
+def test_a_port_that_is_not_taken_but_forbidden_is_named_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else one looks for a program that holds it."""
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(loopback_port, "_bound", forbidden)
+    with pytest.raises(TokenError, match=r"from 80 to 81 is free to .* on: Permission denied\."):
+        loopback_port.bind_first_free((80, 81))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import gc
 import json
-import pickle
 import sys
 import threading
 import time
@@ -15,7 +13,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from clients import client_of, manager_of
 from fakes import FakeClock
 from managing import Fetching, manager_for, until
 
@@ -104,9 +101,8 @@ async def test_a_secret_that_asks_its_own_manager_is_an_error(server: Authorizat
         return await asyncio.wait_for(manager.get_token(), 5)
 
     manager = TokenManager(server.token_endpoint, server.client_id, secret)
-    with pytest.raises(TokenError, match="client_secret failed") as caught:
+    with pytest.raises(TokenError, match="by its own token request"):
         await manager.get()
-    assert "by its own token request" in str(caught.value.__cause__)
     assert server.token_requests == 0
 
 
@@ -225,7 +221,7 @@ async def test_a_close_that_is_cancelled_loses_no_rotated_refresh_token(
     assert isinstance(renewal.exception(), TokenError)
     await until(lambda: manager._cache.flights.current is None)
     saved = json.loads(storage.token or "")["refresh_token"]
-    assert server._tokens.refresh_scope(saved) is None  # known, and of no scope
+    assert server._grants.tokens.refresh_scope(saved) is None  # known, and of no scope
 
 
 def test_the_end_of_the_loop_waits_for_a_refresh_token_that_is_being_rotated() -> None:
@@ -256,10 +252,11 @@ def test_the_end_of_the_loop_waits_for_a_refresh_token_that_is_being_rotated() -
     try:
         ready.wait(10)
         asyncio.run(program())
-        while server.token_requests < 2 or first[0] in server._tokens._refresh:
+        known = server._grants.tokens._refresh
+        while server.token_requests < 2 or known[str(first[0])].replaced_at is None:
             time.sleep(0.01)  # the server takes its time, whether or not its client is still there
         saved = json.loads(storage.token or "")["refresh_token"]
-        assert saved in server._tokens._refresh
+        assert known[saved].replaced_at is None
     finally:
         over.set()
         thread.join()
@@ -278,17 +275,6 @@ async def test_a_row_of_failures_keeps_one_of_them_in_memory(clock: FakeClock) -
             await manager.get()
     gc.collect()
     assert sum(type(one) is Flight for one in gc.get_objects()) - before <= 1
-
-
-async def test_neither_a_manager_nor_a_client_can_be_pickled_or_copied(
-    server: AuthorizationServer,
-) -> None:
-    """They hold a secret, and what belongs to one process; the error says what to do."""
-    for one in (manager_of(server), client_of(server)):
-        for work in (pickle.dumps, copy.copy):
-            with pytest.raises(TypeError, match=r"neither pickled nor copied: .* Make one in each"):
-                work(one)
-        await one.close()
 
 
 if sys.version_info >= (3, 12):

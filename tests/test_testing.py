@@ -196,7 +196,7 @@ async def test_expired_tokens_are_forgotten(clock: FakeClock) -> None:
     for _ in range(5_000):
         last = server.issue()
         clock.advance(0.1)
-    assert len(server._tokens._access) <= 1_200
+    assert len(server._grants.tokens._access) <= 1_200
     assert server.accepts(last)
 
 

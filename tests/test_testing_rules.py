@@ -166,9 +166,14 @@ async def test_a_refresh_token_is_good_once(
     assert second["scope"] == "a b"
     assert second["refresh_token"] != first["refresh_token"]
     assert server.accepts(second["access_token"])
+    again = "grant_type=refresh_token&refresh_token=" + second["refresh_token"]
+    _, third = await ask(session, server, again + "&scope=a", GOOD)
+    assert third["scope"] == "a"
     assert (await ask(session, server, refresh, GOOD))[1]["error"] == "invalid_grant"
-    refresh = "grant_type=refresh_token&refresh_token=" + second["refresh_token"]
-    assert (await ask(session, server, refresh + "&scope=a", GOOD))[1]["scope"] == "a"
+    # RFC 9700 section 4.14.2: whoever has stolen it, all that came of it is over.
+    assert not server.accepts(third["access_token"])
+    again = "grant_type=refresh_token&refresh_token=" + third["refresh_token"]
+    assert (await ask(session, server, again, GOOD))[1]["error"] == "invalid_grant"
     assert (await ask(session, server, "grant_type=refresh_token", GOOD))[1]["error"] == (
         "invalid_request"
     )
@@ -251,7 +256,7 @@ async def test_the_authorization_endpoint_can_answer_with_a_form(
     [
         ({"deny": True}, {}, "access_denied"),
         ({"allowed_scopes": ["a"]}, {"scope": "b"}, "invalid_scope"),
-        ({}, {"response_type": "code"}, "unsupported_response_type"),
+        ({}, {"response_type": "id_token"}, "unsupported_response_type"),
         ({}, {"response_type": ""}, "unsupported_response_type"),
         ({}, {"response_mode": "query"}, "invalid_request"),
     ],

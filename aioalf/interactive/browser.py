@@ -12,13 +12,26 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-__all__ = ("BrowserOpener", "open_in_browser", "present_url")
+__all__ = ("BrowserOpener", "check_opener", "open_in_browser", "present_url")
 
 logger = logging.getLogger("aioalf")
 
 BrowserOpener = Callable[[str], "Awaitable[object] | object"]
 
 _CONSOLE_BROWSERS = {"www-browser", "links", "links2", "elinks", "lynx", "w3m", "browsh"}
+
+
+def check_opener(opener: BrowserOpener | None) -> BrowserOpener | None:
+    """Return ``open_browser=`` if it can be called.
+
+    :raises TypeError: it cannot; a browser's name goes into the variable ``BROWSER``.
+    """
+    if opener is not None and not callable(opener):
+        raise TypeError(
+            f"open_browser takes a function of the address, not a {type(opener).__name__}. The name of a"
+            " browser goes into the environment variable BROWSER."
+        )
+    return opener
 
 
 def open_in_browser(url: str) -> bool:
@@ -45,17 +58,24 @@ def open_in_browser(url: str) -> bool:
 
 @asynccontextmanager
 async def present_url(
-    url: str, opener: BrowserOpener | None, *, port: int, timeout: float
+    url: str,
+    opener: BrowserOpener | None,
+    *,
+    port: int,
+    timeout: float,
+    take: Callable[[str], str | None],
 ) -> AsyncIterator[None]:
     """Show an address while the body runs; the body does not wait for the browser to come up.
 
     :param url: what to open. It is printed if it cannot be opened, so it must hold no secret.
     :param opener: opens it: a plain function, called in a thread of its own, or an ``async`` one.
-        False means that it could not; an exception means the same. None: `open_in_browser`.
+        False means that it could not; an exception means the same. A string is the address at which the
+        browser has ended. None: `open_in_browser`.
     :param port: the loopback port waited on, for the hint about ssh.
     :param timeout: how long the program waits, in seconds, for the same text.
+    :param take: takes the address at which the browser has ended, and says what is wrong with it.
     """
-    task = asyncio.create_task(_show(url, opener or open_in_browser, port, timeout))
+    task = asyncio.create_task(_show(url, opener or open_in_browser, port, timeout, take))
     try:
         yield
     finally:
@@ -63,13 +83,23 @@ async def present_url(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _show(url: str, opener: BrowserOpener, port: int, timeout: float) -> None:
+async def _show(
+    url: str,
+    opener: BrowserOpener,
+    port: int,
+    timeout: float,
+    take: Callable[[str], str | None],
+) -> None:
     try:
         opened = await _call(opener, url)
     except Exception as error:
         # Not its message: that may quote whatever the opener was given.
         logger.warning("The browser could not be opened (%s).", type(error).__name__)
         opened = False
+    if isinstance(opened, str):
+        if (wrong := take(opened)) is not None:
+            logger.warning("The address that open_browser returned was ignored. %s", wrong)
+        return
     # 'None' is what most functions return that do open one.
     if opened is not False:
         logger.info("A browser was asked to open the sign-in page.")
@@ -81,6 +111,40 @@ async def _show(url: str, opener: BrowserOpener, port: int, timeout: float) -> N
         "forward the port, on the machine that has the browser:\n\n"
         f"    ssh -L {port}:localhost:{port} THIS-MACHINE\n"
     )
+    if (terminal := _terminal()) is not None:
+        _print(
+            "\nOr open it in any browser, and paste here the address at which that ends, also if the\n"
+            "page cannot be shown there. (The device flow needs no such thing.)\n"
+        )
+        await _read_addresses(terminal, take)
+
+
+def _terminal() -> int | None:
+    """Return the file descriptor of the terminal that a person sits at; None if there is none."""
+    try:
+        if sys.stdin.isatty() and sys.stderr.isatty():
+            return sys.stdin.fileno()
+    except (AttributeError, OSError, ValueError):  # None (no console), closed, replaced
+        pass
+    return None
+
+
+async def _read_addresses(terminal: int, take: Callable[[str], str | None]) -> None:
+    """Read lines until one is taken. No thread: that could not be stopped, and would take further input."""
+    loop = asyncio.get_running_loop()
+    lines: asyncio.Queue[bytes] = asyncio.Queue()
+    try:
+        loop.add_reader(terminal, lambda: lines.put_nowait(os.read(terminal, 65_536)))
+    except (NotImplementedError, OSError):  # Windows
+        return
+    try:
+        while line := await lines.get():
+            if line.strip():
+                if (wrong := take(line.decode("utf-8", "replace"))) is None:
+                    return
+                _print(f"That is not the address. {wrong}\n")
+    finally:
+        loop.remove_reader(terminal)
 
 
 def _print(text: str) -> None:

@@ -9,39 +9,35 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from yarl import URL
 
 from ..endpoint_url import is_cleartext
-from ..errors import AuthorizationError, TokenError
-from ..manager import ClientSecret, TokenManager
+from ..errors import TokenError
+from ..manager import ClientSecret
 from ..protocol.authorization import authorization_endpoint_of, authorization_url
 from ..protocol.token_endpoint import scope_string, token_from
 from ..redaction import safe_url
-from ..renewal.circuit_breaker import CircuitBreaker, RenewalThrottle
-from ..storage.base import TokenStorage
-from ..token import Token
-from .browser import BrowserOpener, present_url
+from .browser import BrowserOpener, check_opener, present_url
 from .port import check_port_range, check_redirect
+from .sign_in import SignInTokenManager
 
 __all__ = ("OAuthImplicitTokenManager", "OAuthImplictTokenManager")
 
 logger = logging.getLogger("aioalf")
 
 _RESERVED_PARAMS = frozenset({"redirect_uri", "response_mode", "response_type", "state"})
-_REMEMBERED_SIGN_INS = 100  # kinds of sign-in, at most, whose refusal a storage holds
-_LOCK_MARGIN = 10.0  # seconds longer than a sign-in may take: the holder of the lock is then gone
 
 
-class OAuthImplictTokenManager(TokenManager):
+class OAuthImplictTokenManager(SignInTokenManager):
     """Gets tokens by having a person sign in; a `TokenManager` in all else.
 
     The browser is opened if a token is needed and neither memory nor the storage has one: once,
     however many tasks wait, and however many clients share the storage. Nothing is renewed ahead or
     retried; a 401 opens at most one window a minute. A refusal, or a sign-in that did not come in time, is
-    remembered for a minute or until `reset_token`, by all clients that share the storage. If no task waits
-    any more, the sign-in is given up and its port closed.
+    remembered for a minute or until `sign_in` or `reset_token`, by all clients that share the storage. If
+    no task waits any more, the sign-in is given up and its port closed.
 
     (The spelling is that of version 0.4.0; `OAuthImplicitTokenManager` is the same class.)
 
@@ -64,13 +60,12 @@ class OAuthImplictTokenManager(TokenManager):
     :param open_browser: shows the person the address that it is called with: a plain function, called
         in a thread, or an ``async`` one. False or an exception means that it could not; the address is
         then printed on stderr. By default the browser that ``webbrowser`` finds.
-    :param options: the other keywords of `TokenManager` (``token_storage``, ``token_request_params``,
-        ``expiry_margin``, ``clock``); `token_request_params` go to the authorization endpoint.
+    :param options: ``unattended`` (see `AuthorizationCodeTokenManager`) and the other keywords of
+        `TokenManager`; `token_request_params` go to the authorization endpoint.
     :raises TypeError: a keyword is unknown.
     :raises ValueError: a value is none that can be used; the message says why.
     """
 
-    interactive: ClassVar[bool] = True
     _warned = False
     grant = "implicit"
 
@@ -95,42 +90,28 @@ class OAuthImplictTokenManager(TokenManager):
             raise ValueError(
                 f"response_mode is {response_mode!r}; it must be 'fragment', 'form_post' or None"
             )
-        if not authorization_timeout > 0:
-            raise ValueError("authorization_timeout must be more than 0 seconds")
         if reserved := sorted(_RESERVED_PARAMS & {*(options.get("token_request_params") or ())}):
             raise ValueError(f"token_request_params cannot hold {', '.join(reserved)}")
         self._port_range = check_port_range(port_range)
         self._redirect = check_redirect(redirect_host, redirect_path)
         self._response_mode = response_mode
-        self._authorization_timeout = authorization_timeout
-        self._open_browser = open_browser
+        self._open_browser = check_opener(open_browser)
         self._authorization_endpoint = authorization_endpoint
         if authorization_endpoint is not None:
             # A stored token is bound to it as well.
             self.grant = f"implicit at {authorization_endpoint}"
-        self.lock_timeout = self.fetch_timeout = authorization_timeout + _LOCK_MARGIN
-        super().__init__(token_endpoint, client_id, client_secret, http_options, scope, **options)
+        super().__init__(
+            token_endpoint,
+            client_id,
+            client_secret,
+            http_options,
+            scope,
+            authorization_timeout=authorization_timeout,
+            **options,
+        )
 
-    def _use_storage(self, storage: TokenStorage) -> None:
-        super()._use_storage(storage)
-        # A refusal is the person's: it counts for every manager that would get the same token into this
-        # storage, even one that is made for a single request. So the storage holds it.
-        cache = self._cache
-        shared: dict[object, tuple[CircuitBreaker, RenewalThrottle]]
-        shared = getattr(storage, "__dict__", {}).setdefault("_sign_in_limits", {})
-        own = (cache.breaker, cache.throttle)
-        cache.breaker, cache.throttle = shared.setdefault((self._binding(), cache.clock), own)
-        if len(shared) > _REMEMBERED_SIGN_INS:
-            del shared[next(iter(shared))]
-
-    async def fetch_token(self, previous: Token | None) -> Mapping[str, Any]:
-        """Have the person sign in (RFC 6749 sections 4.2.1 and 4.2.2).
-
-        :param previous: not used: this flow has no refresh tokens.
-        :return: the parameters of the answer.
-        :raises AuthorizationError: the sign-in was refused, failed, or did not come in time.
-        :raises TokenError: it cannot be asked for: no endpoint, no client id, no free port.
-        """
+    async def _ask_person(self) -> Mapping[str, Any]:
+        """Have the person sign in (RFC 6749 sections 4.2.1 and 4.2.2), and return the answer."""
         from .receiver import LoopbackReceiver  # aiohttp.web: only for those who sign in
 
         endpoint = self._endpoint_url()
@@ -141,10 +122,6 @@ class OAuthImplictTokenManager(TokenManager):
                 " the way.",
                 safe_url(endpoint),
             )
-        if not self._client_id:
-            raise TokenError("Missing credentials (client_id:client_secret)")
-        if (refused := self._cache.breaker.error_while_open()) is not None:
-            raise refused  # while this manager waited for the storage's lock
         host, path = self._redirect
         receiver = LoopbackReceiver(
             port_range=self._port_range,
@@ -166,13 +143,13 @@ class OAuthImplictTokenManager(TokenManager):
             }
             url = authorization_url(endpoint, request)
             opener = self._open_browser
-            async with present_url(url, opener, port=receiver.port, timeout=timeout):
-                try:
-                    return _with_unknown_life(await receiver.receive(timeout))
-                except AuthorizationError as error:
-                    # Now, while the storage is locked: the next in line must not open a window.
-                    self._cache.breaker.record_refusal(error)
-                    raise
+            async with present_url(
+                url, opener, port=receiver.port, timeout=timeout, take=receiver.take
+            ):
+                return _with_unknown_life(await receiver.receive(timeout))
+
+    def _tell_of_no_refresh_token(self) -> None:
+        """Say nothing: this flow never gives one."""
 
     def _endpoint_url(self) -> str:
         if self._authorization_endpoint:

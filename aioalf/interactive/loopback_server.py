@@ -23,9 +23,10 @@ __all__ = (
 logger = logging.getLogger("aioalf")
 
 # aiohttp's server logs the request line of what it cannot parse, and a broken server may have put a
-# token there. A failure of our own is logged below.
-_silent = logging.getLogger("aioalf.receiver.http")
-_silent.disabled = True
+# token there. A failure of our own is logged below. Made directly: no logging configuration can reach a
+# logger that is not registered.
+_silent = logging.Logger("aioalf: nothing of this is logged")  # noqa: LOG001
+_silent.addHandler(logging.NullHandler())
 
 _MAX_BODY = 64 * 1024  # bytes; a token is a few kilobytes
 _MAX_CONNECTIONS = 32  # a browser opens six to a host

@@ -19,14 +19,17 @@ LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 _FAMILIES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
+_TRIES = 20  # a port that is free on one family may be taken on the other
 _PATH = re.compile(r"(/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?")
 
 
 def check_port_range(port_range: object) -> tuple[int, int]:
-    """Return a port range as (first, last), both included.
+    """Return a port range as (first, last), both included; (0, 0) for None, which means any free port.
 
     :raises ValueError: it is not two ports from 1 to 65535 in ascending order.
     """
+    if port_range is None:
+        return 0, 0
     if isinstance(port_range, Sequence) and len(port_range) == 2:
         first, last = port_range
         if type(first) is int and type(last) is int and 1 <= first <= last <= 65535:
@@ -38,12 +41,16 @@ def check_port_range(port_range: object) -> tuple[int, int]:
 
 
 def check_redirect(host: str, path: str) -> tuple[str, str]:
-    """Return the host and the path of a redirect URI in the form a URI has them.
+    """Return the host and the path of a redirect URI in the form a URI has them, path as it was given.
 
     :param host: ``localhost``, ``127.0.0.1``, or ``[::1]`` with or without brackets.
     :param path: empty, or a path that starts with ``/``, without query and fragment.
+    :raises TypeError: one of them is not a string.
     :raises ValueError: the host is not this machine's loopback, or the path is not one.
     """
+    for name, value in (("redirect_host", host), ("redirect_path", path)):
+        if not isinstance(value, str):
+            raise TypeError(f"{name} takes a string, not a {type(value).__name__}.")
     host = "[::1]" if host == "::1" else host.lower()
     if host not in LOOPBACK_HOSTS:
         raise ValueError(
@@ -64,34 +71,44 @@ def bind_first_free(port_range: tuple[int, int]) -> tuple[int, list[socket.socke
     A port that is taken on one of the two counts as taken: the program that holds it there would get the
     redirect from a browser that prefers that family.
 
-    :param port_range: the first and the last port, both included.
+    :param port_range: the first and the last port, both included; (0, 0) for any port.
     :return: the port, and its listening, non-blocking sockets, which the caller closes.
-    :raises TokenError: every port is taken; the message names the range.
+    :raises TokenError: no port can be had; the message names the range, and the system's reason.
     """
     first, last = port_range
-    for port in range(first, last + 1):
-        if sockets := _listen(port):
-            return port, sockets
-    raise TokenError(
-        f"No port from {first} to {last} is free to receive the sign-in on:"
-        " other programs, or other sign-ins, hold them all."
+    reasons: set[str] = set()
+    for port in range(first, last + 1) if last else [0] * _TRIES:
+        if sockets := _listen(port, reasons):
+            return sockets[0].getsockname()[1], sockets
+    which = f"No port from {first} to {last} is" if last else "No port is"
+    why = (
+        "other programs, or other sign-ins, hold them all"
+        if not reasons
+        else "; ".join(sorted(reasons))
     )
+    raise TokenError(f"{which} free to receive the sign-in on: {why}.")
 
 
-def _listen(port: int) -> list[socket.socket]:
-    """Listen on both families, or return nothing if either is taken."""
+def _listen(port: int, reasons: set[str]) -> list[socket.socket]:
+    """Listen on both families, or return nothing if one of them cannot be had.
+
+    :param port: the port; 0 for any that is free.
+    :param reasons: gets why it cannot be had, if it is not taken.
+    """
     sockets: list[socket.socket] = []
     try:
         for family, address in _FAMILIES:
             if (sock := _bound(family, address, port)) is not None:
                 sockets.append(sock)
+                port = sock.getsockname()[1]
         if os.name == "posix" and any(_answers(sock) for sock in sockets):
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         for sock in sockets:
             # Of two sockets bound with SO_REUSEADDR the second one fails only here.
             sock.listen(100)
-    except OSError:
-        # Taken, or forbidden (a privileged port, a range that Windows has reserved).
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:  # a privileged port, a range that Windows has reserved
+            reasons.add(error.strerror or type(error).__name__)
         for sock in sockets:
             sock.close()
         return []

@@ -12,12 +12,13 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from urllib.parse import unquote
+from typing import cast
+from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 
 from ..errors import AuthorizationError, TokenError
-from ..protocol.authorization import ResponseMode, read_authorization_response
+from ..protocol.authorization import ResponseMode, error_from, read_authorization_response
 from . import page as pages
 from .loopback_server import (
     LoopbackServer,
@@ -43,13 +44,16 @@ class LoopbackReceiver:
     anywhere. Leaving closes the port, on every path. An instance serves one authorization, and one
     task calls `receive`.
 
-    :param port_range: the first and the last port that may be used; the first free one is.
+    :param port_range: the first and the last port that may be used; the first free one is. None takes any
+        free port of the machine.
     :param redirect_host: the host in the redirect URI: ``localhost`` (as most have registered it),
         ``127.0.0.1`` or ``[::1]``. The receiver listens on both loopback addresses in any case.
     :param redirect_path: the path in the redirect URI: empty, or ``/callback`` say.
     :param response_mode: how the answer comes (OAuth 2.0 Multiple Response Types section 2.1, and
         OAuth 2.0 Form Post Response Mode). An error is understood in the query and the fragment in
         any case, as servers differ. A credential in the query is used only in the mode ``query``.
+    :param issuer: the issuer of the server, if it is known; an ``iss`` in the answer must be the same.
+    :param iss_required: whether the server has promised an ``iss``.
     :param check: called with the parameters of an answer that has the right state and is not an error;
         it raises `TokenError` if they are of no use, so that the page can say so.
     :raises ValueError: the range, the host, the path or the mode is not valid.
@@ -58,10 +62,12 @@ class LoopbackReceiver:
     def __init__(
         self,
         *,
-        port_range: Sequence[int] = (32000, 32009),
+        port_range: Sequence[int] | None = (32000, 32009),
         redirect_host: str = "localhost",
         redirect_path: str = "",
         response_mode: ResponseMode = "fragment",
+        issuer: str | None = None,
+        iss_required: bool = False,
         check: Callable[[Mapping[str, str]], object] | None = None,
     ) -> None:
         self._port_range = check_port_range(port_range)
@@ -72,13 +78,17 @@ class LoopbackReceiver:
                 f"response_mode is {response_mode!r}; it must be query, fragment or form_post"
             )
         self._mode = response_mode
+        self._issuer, self._iss_required = issuer, iss_required
         self._check = check
         self._state = secrets.token_urlsafe(32)
         self._port = 0
         self._hosts: frozenset[str] = frozenset()
         self._listeners: list[asyncio.AbstractServer] = []
         self._server: LoopbackServer | None = None
-        self._answer: asyncio.Future[dict[str, str]] | None = None
+        # Without a result: asyncio's debug mode logs those, and this one holds a token.
+        self._answer: asyncio.Future[None] | None = None
+        self._params: dict[str, str] = {}
+        self._foreign = ""
         self._outcome: pages.Page | None = None
 
     def __repr__(self) -> str:
@@ -161,8 +171,24 @@ class LoopbackReceiver:
         await asyncio.wait({answer}, timeout=timeout)
         if not answer.done():
             answer.cancel()  # an answer that comes from now on must not be told that it was taken
-            raise AuthorizationError(f"Nobody signed in within {timeout:g} seconds")
-        return answer.result()
+            raise AuthorizationError(f"Nobody signed in within {timeout:g} seconds{self._foreign}")
+        answer.result()
+        return self._params
+
+    def take(self, address: str) -> str | None:
+        """Take the address at which a browser has ended, on whatever machine that runs.
+
+        :param address: the redirect URI with the answer in its query or its fragment.
+        :return: None if it is the answer that is awaited, usable or not; else what is wrong with it.
+        """
+        parts = urlsplit(address.strip())
+        for encoded, came_in in ((parts.query, "query"), (parts.fragment, "fragment")):
+            if pairs := decoded_pairs(encoded):
+                page = self._accept_response(pairs, cast("ResponseMode", came_in))
+                return None if page is not pages.NOT_AWAITED else "It belongs to another sign-in."
+        return (
+            "It holds no answer: the whole address is needed, with what comes after the '?' or '#'."
+        )
 
     async def _respond(self, request: web.BaseRequest) -> web.Response:
         host = single_value(request.headers.getall("Host", ())).lower()
@@ -222,10 +248,15 @@ class LoopbackReceiver:
         params: dict[str, str] | None = None
         try:
             params = read_authorization_response(
-                pairs, self._state, came_in=came_in, expected_in=self._mode
+                pairs,
+                self._state,
+                came_in=came_in,
+                expected_in=self._mode,
+                issuer=self._issuer,
+                iss_required=self._iss_required,
             )
             if params is None:
-                logger.warning("An answer that does not belong to this sign-in was ignored.")
+                self._note_foreign(pairs)
                 return pages.NOT_AWAITED
             if self._check is not None and not answered:
                 self._check(params)
@@ -237,13 +268,22 @@ class LoopbackReceiver:
             return pages.GONE
         if error is None:
             self._outcome = pages.DONE
-            self._answer.set_result(params or {})
+            self._params = params or {}
+            self._answer.set_result(None)
         else:
             code = error.error if isinstance(error, AuthorizationError) else None
             description = error.error_description if isinstance(error, AuthorizationError) else None
             self._outcome = pages.refused(code, description) if code else pages.failed(str(error))
             self._answer.set_exception(error)
         return self._outcome
+
+    def _note_foreign(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Log an answer without the right state, once: any page may send them by the thousand."""
+        if not self._foreign:
+            logger.warning("An answer that does not belong to this sign-in was ignored.")
+        error = error_from({name: value for name, value in pairs if name == "error"}).error
+        names = f"error={error}" if error else "no error"
+        self._foreign = f"; an answer without the right state was ignored ({names})"
 
 
 def _html(page: pages.Page) -> web.Response:

@@ -69,6 +69,8 @@ def read_authorization_response(
     *,
     came_in: ResponseMode,
     expected_in: ResponseMode,
+    issuer: str | None = None,
+    iss_required: bool = False,
 ) -> dict[str, str] | None:
     """Return the parameters of an authorization response (RFC 6749 sections 4.1.2 and 4.2.2).
 
@@ -76,7 +78,10 @@ def read_authorization_response(
     :param state: the ``state`` of the request; compared first, and in constant time.
     :param came_in: how the response came.
     :param expected_in: how it was to come. An error is understood in any way, as servers differ.
-    :return: the parameters without ``state``; None if the response belongs to another request.
+    :param issuer: the issuer that was asked, if it is known: an ``iss`` must be the same (RFC 9207 section
+        2.4), or the response comes from another server (mix-up), an error likewise.
+    :param iss_required: whether the server has promised an ``iss`` (RFC 9207 section 3).
+    :return: the parameters without ``state`` and ``iss``; None if the response belongs to another request.
     :raises AuthorizationError: it is an error, or cannot be used.
     """
     states = [value for name, value in pairs if name == "state"]
@@ -88,6 +93,16 @@ def read_authorization_response(
     del params["state"]
     if len(params) + 1 != len(pairs):  # RFC 6749 section 3.1
         raise AuthorizationError("The answer of the authorization server repeats a parameter")
+    iss = params.pop("iss", None)
+    if issuer is not None and iss is not None and iss != issuer:
+        raise AuthorizationError(
+            f"The answer comes from another issuer: its iss is {_shown(iss)}, and {_shown(issuer)} was"
+            " asked. It is not used."
+        )
+    if iss_required and iss is None:
+        raise AuthorizationError(
+            "The answer names no issuer (iss), which the server has promised to do. It is not used."
+        )
     if params.get("error"):
         raise error_from(params)
     if came_in == "query" and expected_in != "query":
@@ -112,6 +127,10 @@ def error_from(params: Mapping[str, str]) -> AuthorizationError:
     described = error_params.get("error_description")
     text = f"The sign-in was refused ({code})" + (f": {described}" if described else "")
     return AuthorizationError(text, **error_params)
+
+
+def _shown(text: str) -> str:
+    return repr(redact(_printable(text))[:200])
 
 
 def _printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""`TokenCache`: always has one valid token, whatever the flow.
+"""`TokenCache`: has a valid token whenever one is asked for, whatever the flow.
 
 It fetches once however many tasks ask, renews ahead of expiry, shares the token through a storage, and does
 not ask while that does not help. It knows neither HTTP nor the flow: it is given the function that fetches.

@@ -14,7 +14,20 @@ __all__ = ("FORM_TYPE", "Endpoint", "ReceivedRequest", "receive")
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 #: The part of the server that a request was for.
-Endpoint = Literal["token", "authorize", "resource", "websocket", "stream", "redirect", "other"]
+Endpoint = Literal[
+    "token",
+    "authorize",
+    "device",
+    "verification",
+    "par",
+    "revocation",
+    "metadata",
+    "resource",
+    "websocket",
+    "stream",
+    "redirect",
+    "other",
+]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aiohttp import web
 from multidict import CIMultiDict
 
-__all__ = ("Respond", "ResponseQueue", "ScriptedResponses")
+from .received import Endpoint
+
+__all__ = ("LOST", "Respond", "ResponseQueue", "ScriptedResponses")
 
 Respond = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -44,6 +46,10 @@ async def stall(request: web.BaseRequest) -> web.StreamResponse:
     """Do not answer until the server closes."""
     await asyncio.get_running_loop().create_future()
     raise AssertionError("unreachable")
+
+
+#: The request is to be done, but its answer is to be lost.
+LOST = raw_answer(b"")
 
 
 class ResponseQueue:
@@ -82,7 +88,7 @@ class ScriptedResponses:
     """
 
     def __init__(self) -> None:
-        self._token_queue, self._resource_queue = ResponseQueue(), ResponseQueue()
+        self._queues: defaultdict[Endpoint, ResponseQueue] = defaultdict(ResponseQueue)
 
     def answer_next(
         self,
@@ -91,25 +97,31 @@ class ScriptedResponses:
         body: bytes | str = b"",
         times: int = 1,
         delay: float = 0.0,
+        at: Endpoint = "token",
     ) -> None:
         """Answer the next requests to the token endpoint with this, whatever they are.
 
         :param times: how many requests; a large number makes an outage, and `clear_next` its end.
         :param delay: seconds before the answer; `latency` does not apply.
+        :param at: another endpoint than the token endpoint: ``"device"``, ``"metadata"``, ...
         """
-        self._token_queue.add(answer(status, headers, body, delay), times)
+        self._queues[at].add(answer(status, headers, body, delay), times)
 
-    def raw_next(self, data: bytes, times: int = 1) -> None:
+    def raw_next(self, data: bytes, times: int = 1, at: Endpoint = "token") -> None:
         """Send these bytes from the token endpoint, HTTP or not, and close the connection."""
-        self._token_queue.add(raw_answer(data), times)
+        self._queues[at].add(raw_answer(data), times)
 
-    def drop_next(self, times: int = 1) -> None:
+    def drop_next(self, times: int = 1, at: Endpoint = "token") -> None:
         """Close the connection to the token endpoint without an answer."""
-        self._token_queue.add(raw_answer(b""), times)
+        self._queues[at].add(raw_answer(b""), times)
 
-    def stall_next(self, times: int = 1) -> None:
+    def lose_answer_next(self, times: int = 1, at: Endpoint = "token") -> None:
+        """Do what a request to the token endpoint asks, but close the connection without an answer."""
+        self._queues[at].add(LOST, times)
+
+    def stall_next(self, times: int = 1, at: Endpoint = "token") -> None:
         """Take a request to the token endpoint and do not answer until the server closes."""
-        self._token_queue.add(stall, times)
+        self._queues[at].add(stall, times)
 
     def resource_answer_next(
         self,
@@ -120,7 +132,7 @@ class ScriptedResponses:
         delay: float = 0.0,
     ) -> None:
         """Do as `answer_next` does for the protected resources; no token is checked. 401s are counted."""
-        self._resource_queue.add(answer(status, headers, body, delay), times)
+        self._queues["resource"].add(answer(status, headers, body, delay), times)
 
     def resource_drop_next(self, times: int = 1) -> None:
         """Do as `drop_next` does for the protected resources.
@@ -128,13 +140,12 @@ class ScriptedResponses:
         aiohttp sends an idempotent request (GET, PUT, ...) once more by itself when its connection
         is closed without an answer, so ``times=2`` makes it fail.
         """
-        self._resource_queue.add(raw_answer(b""), times)
+        self._queues["resource"].add(raw_answer(b""), times)
 
     def resource_stall_next(self, times: int = 1) -> None:
         """Do as `stall_next` does for the protected resources."""
-        self._resource_queue.add(stall, times)
+        self._queues["resource"].add(stall, times)
 
     def clear_next(self) -> None:
         """Forget the answers that the methods above have prescribed."""
-        self._token_queue.clear()
-        self._resource_queue.clear()
+        self._queues.clear()

@@ -14,13 +14,17 @@ secret in clear.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from .addresses import Addresses
 from .authorization_endpoint import authorization_response
+from .grants import Grants
 from .listener import Listener
+from .more_endpoints import device_response, metadata_of, par_response, revoke
 from .received import Endpoint, ReceivedRequest, receive
 from .refusal import OAuthErrorResponse
 from .resources import (
@@ -31,10 +35,9 @@ from .resources import (
     redirect,
     send_events,
 )
-from .script import ScriptedResponses
-from .settings import Settings
+from .script import LOST, ScriptedResponses
 from .token_endpoint import token_response
-from .tokens import TokenRegistry
+from .verification_page import verification_page
 
 __all__ = ("AuthorizationServer",)
 
@@ -44,14 +47,15 @@ _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749 sect
 
 
 @dataclass(eq=False, repr=False)
-class AuthorizationServer(Settings, ScriptedResponses):
+class AuthorizationServer(Addresses, ScriptedResponses):
     """An authorization server and the API it protects, on 127.0.0.1; ``async with`` runs it.
 
     Its parameters are those of `Settings`. Its methods are for the event loop that started it; clients may
     be in any loop, thread or process.
 
     Where to go (see the properties): `token_endpoint`, `authorization_endpoint` (which is also at
-    ``/token/authorize``), and the protected `resource`, `websocket`, `stream` and `redirect`.
+    ``/token/authorize``), `device_authorization_endpoint`, `revocation_endpoint`, the `issuer`, from which
+    all of them can be looked up, and the protected `resource`, `websocket`, `stream` and `redirect`.
     """
 
     #: Requests to the token endpoint, refused ones included.
@@ -62,12 +66,14 @@ class AuthorizationServer(Settings, ScriptedResponses):
     resource_requests: int = field(default=0, init=False)
     #: Those of them that were answered 401.
     rejections: int = field(default=0, init=False)
+    #: How many requests there were of each kind: ``requests["device"]``, ``requests["metadata"]``, ...
+    requests: Counter[Endpoint] = field(default_factory=Counter, init=False)
     #: What arrived, in order.
     log: list[ReceivedRequest] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         ScriptedResponses.__init__(self)
-        self._tokens = TokenRegistry()
+        self._grants = Grants()
         self._listener: Listener | None = None
         self._connections = 0
         self._news: asyncio.Event | None = None  # set by the next arrival; None: nobody waits
@@ -75,6 +81,10 @@ class AuthorizationServer(Settings, ScriptedResponses):
             "/token": ("token", self._token),
             "/authorize": ("authorize", self._authorize),
             "/token/authorize": ("authorize", self._authorize),
+            "/device_authorization": ("device", self._device),
+            "/device": ("verification", self._verification),
+            "/par": ("par", self._par),
+            "/revoke": ("revocation", self._revoke),
             "/resource": ("resource", echo),
             "/ws": ("websocket", echo_messages),
             "/stream": ("stream", send_events),
@@ -85,61 +95,10 @@ class AuthorizationServer(Settings, ScriptedResponses):
         state = "closed" if self._listener is None else "running"
         return f"<AuthorizationServer port={self.port} {state}>"
 
-    # Where it is -------------------------------------------------------------------------------
-
-    @property
-    def url(self) -> str:
-        """The origin, without a slash at the end; it stays what it was when the server closes.
-
-        :raises RuntimeError: the server has not been started yet, so that its port is not known.
-        """
-        if self.port == 0:
-            raise RuntimeError("The server has not been started.")
-        return f"{'https' if self.ssl_context else 'http'}://127.0.0.1:{self.port}"
-
-    @property
-    def token_endpoint(self) -> str:
-        """Answers grants of type ``client_credentials`` and ``refresh_token``."""
-        return self.url + "/token"
-
-    @property
-    def authorization_endpoint(self) -> str:
-        """Answers ``response_type=token`` (RFC 6749 section 4.2) as if somebody had just signed in.
-
-        In the fragment of a redirect; with ``response_mode=form_post`` in a form that sends itself.
-        """
-        return self.url + "/authorize"
-
-    @property
-    def resource(self) -> str:
-        """Echoes, at this path and below it, for any method.
-
-        The answer is a JSON object of ``method``, ``path``, ``query`` and ``headers`` (names to
-        values), ``body`` (the first MiB as text), ``body_sha256`` and ``body_length`` (in bytes).
-        """
-        return self.url + "/resource"
-
-    @property
-    def websocket(self) -> str:
-        """Echoes messages; the token is checked at the handshake."""
-        return f"{self.url.replace('http', 'ws', 1)}/ws"
-
-    @property
-    def stream(self) -> str:
-        """Sends server-sent events: ``?count=3`` of them, ``&interval=0`` seconds apart."""
-        return self.url + "/stream"
-
-    @property
-    def redirect(self) -> str:
-        """Redirects: ``?to=URL&status=302``."""
-        return self.url + "/redirect"
-
     @property
     def connections(self) -> int:
         """The number of TCP connections that were accepted."""
         return self._connections + (self._listener.accepted if self._listener else 0)
-
-    # Its life ----------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Listen. After `close` it may be started again: same port, same tokens, same counters.
@@ -179,42 +138,70 @@ class AuthorizationServer(Settings, ScriptedResponses):
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    # Tokens ------------------------------------------------------------------------------------
-
     def issue(self, lifetime: float | None = None, *, scope: str | None = None) -> str:
         """Return a valid access token, without a token request.
 
         :param lifetime: seconds; None: as `token_lifetime` says.
         """
         lifetime = self.token_lifetime if lifetime is None else lifetime
-        return self._tokens.issue(scope, lifetime, self.time(), single_valid=self.single_valid)
+        tokens = self._grants.tokens
+        return tokens.issue(scope, lifetime, self.time(), single_valid=self.single_valid)
+
+    def issue_refresh_token(self, *, scope: str | None = None) -> str:
+        """Return a valid refresh token, without a sign-in."""
+        return self._grants.tokens.issue_refresh_token(scope, object())
+
+    def approve(self, user_code: str) -> None:
+        """Sign in for the device that shows this code.
+
+        :raises ValueError: no device waits with it.
+        """
+        self._grants.decide(user_code, True)
+
+    def decline(self, user_code: str) -> None:
+        """Decline the sign-in of the device that shows this code.
+
+        :raises ValueError: no device waits with it.
+        """
+        self._grants.decide(user_code, False)
 
     def accepts(self, token: str) -> bool:
         """Return whether the protected resources accept this access token now."""
-        return self._tokens.accepts(token, self.time())
+        return self._grants.tokens.accepts(token, self.time())
 
     def revoke(self, token: str) -> None:
         """Make an access token or a refresh token invalid."""
-        self._tokens.revoke(token)
+        self._grants.tokens.revoke(token)
 
     def revoke_all(self, *, refresh_tokens: bool = False) -> None:
         """Make every access token invalid, and every refresh token where asked."""
-        self._tokens.revoke_all(refresh_tokens=refresh_tokens)
-
-    # Requests ----------------------------------------------------------------------------------
+        self._grants.tokens.revoke_all(refresh_tokens=refresh_tokens)
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
         kind, handler = self._routes.get(
             "/resource" if path.startswith("/resource/") else path, ("other", not_found)
         )
+        if "/.well-known/" in path:
+            kind, handler = "metadata", self._metadata
+        self.requests[kind] += 1
         if kind in ("resource", "websocket", "stream", "redirect"):
             return await self._protected(request, kind, handler)
         self.token_requests += kind == "token"
         self.authorization_requests += kind == "authorize"
         self._tell()
         received = await self._receive(request, kind)
-        return await handler(request, received)
+        respond = self._queues[kind].take()
+        if respond is not None and respond is not LOST:
+            return await respond(request)
+        if kind == "token" and self.latency:
+            await asyncio.sleep(self.latency)
+        try:
+            response = await handler(request, received)
+        except OAuthErrorResponse as refusal:
+            headers = {**_NO_STORE, **refusal.headers}
+            response = json_response(refusal.parameters, refusal.status, headers)
+        return response if respond is None else await respond(request)
 
     def _tell(self) -> None:
         if self._news is not None:
@@ -235,7 +222,7 @@ class AuthorizationServer(Settings, ScriptedResponses):
     ) -> web.StreamResponse:
         self.resource_requests += 1
         self._tell()
-        respond = self._resource_queue.take()
+        respond = self._queues["resource"].take()
         accepted = respond is None and self._authorized(request)
         received = await self._receive(request, kind, accepted or self.read_rejected)
         if respond is None and self.resource_latency:
@@ -264,22 +251,44 @@ class AuthorizationServer(Settings, ScriptedResponses):
     async def _token(
         self, request: web.BaseRequest, received: ReceivedRequest
     ) -> web.StreamResponse:
-        respond = self._token_queue.take()
-        if respond is not None:
-            return await respond(request)
-        if self.latency:
-            await asyncio.sleep(self.latency)
-        try:
-            return json_response(token_response(self, self._tokens, received), headers=_NO_STORE)
-        except OAuthErrorResponse as refusal:
-            headers = {**_NO_STORE, **refusal.headers}
-            return json_response(refusal.parameters, refusal.status, headers)
+        return json_response(token_response(self, self._grants, received), headers=_NO_STORE)
+
+    async def _device(
+        self, request: web.BaseRequest, received: ReceivedRequest
+    ) -> web.StreamResponse:
+        parameters = device_response(self, self._grants, received, f"{self.url}/device")
+        return json_response(parameters, headers=_NO_STORE)
+
+    async def _verification(
+        self, request: web.BaseRequest, received: ReceivedRequest
+    ) -> web.StreamResponse:
+        page = verification_page(self._grants, received)
+        return web.Response(text=page, content_type="text/html", headers=_NO_STORE)
+
+    async def _par(self, request: web.BaseRequest, received: ReceivedRequest) -> web.StreamResponse:
+        return json_response(par_response(self, self._grants, received), 201, _NO_STORE)
+
+    async def _revoke(
+        self, request: web.BaseRequest, received: ReceivedRequest
+    ) -> web.StreamResponse:
+        revoke(self, self._grants, received)
+        return web.Response()
+
+    async def _metadata(
+        self, request: web.BaseRequest, received: ReceivedRequest
+    ) -> web.StreamResponse:
+        path = self.issuer_path
+        names = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
+        places = {place for name in names for place in (path + name, name + path)}
+        if received.path not in places:
+            return web.Response(status=404)
+        return json_response(metadata_of(self, self.url))
 
     async def _authorize(
         self, request: web.BaseRequest, received: ReceivedRequest
     ) -> web.StreamResponse:
         try:
-            location, page = authorization_response(self, self._tokens, received)
+            location, page = authorization_response(self, self._grants, received, self.issuer)
         except OAuthErrorResponse as refusal:
             # RFC 6749 section 4.2.2.1: a redirect URI that is not right is not redirected to.
             return web.Response(status=400, text=str(refusal), headers=_NO_STORE)

@@ -28,12 +28,29 @@ class Settings:
     :param issue_refresh_tokens: give a refresh token with every access token (RFC 6749 section 6).
     :param rotate_refresh_tokens: each refresh gives a new refresh token and ends the old one;
         false: the old one stays valid, and none is given.
+    :param detect_reuse: an old refresh token that is used again ends all tokens of its sign-in (RFC 9700
+        section 4.14.2).
+    :param refresh_grace: seconds for which an old refresh token is taken all the same.
     :param token_parameters: set in every successful token response, over what it holds otherwise.
     :param decode_credentials: form-decode Basic credentials, as RFC 6749 section 2.3.1 says; false:
         take them as they are, as many servers do.
     :param allow_public: accept the client id in the form without a secret.
     :param allowed_scopes: the scope tokens that there are; None allows all.
     :param deny: the authorization endpoint answers ``access_denied``.
+    :param redirect_uris: the redirect URIs that there are, compared character by character; None allows
+        all.
+    :param require_pkce: a request for a code needs a challenge, by the method S256 (RFC 7636).
+    :param require_par: an authorization request must have been pushed (RFC 9126).
+    :param code_lifetime: seconds for which a code, or a pushed request, counts.
+    :param authorization_parameters: set in every authorization response, over what it holds otherwise; None
+        takes a parameter out.
+    :param device_lifetime: seconds for which a device code counts.
+    :param device_interval: seconds that a device must wait between two polls, or it is told to slow down.
+    :param device_parameters: set in every device authorization response; None takes a parameter out.
+    :param issuer_path: the path of the issuer identifier.
+    :param metadata: set in the metadata; None takes a member out.
+    :param subject_tokens: tokens of others that can be exchanged (RFC 8693), beside those of this server.
+    :param assertions: JWTs that are taken without a look into them: as a grant, and as authentication.
     :param keep_log: put what arrives into `log`; false for long runs.
     :param time: UTC seconds since the epoch; the clock that tokens expire by.
     :param ssl_context: serve TLS with this context; the URLs are https and wss then.
@@ -51,11 +68,25 @@ class Settings:
     read_rejected: bool = True
     issue_refresh_tokens: bool = False
     rotate_refresh_tokens: bool = True
+    detect_reuse: bool = True
+    refresh_grace: float = 0.0
     token_parameters: Mapping[str, object] = field(default_factory=dict)
     decode_credentials: bool = True
     allow_public: bool = False
     allowed_scopes: Collection[str] | None = None
     deny: bool = False
+    redirect_uris: Collection[str] | None = None
+    require_pkce: bool = True
+    require_par: bool = False
+    code_lifetime: float = 60.0
+    authorization_parameters: Mapping[str, str | None] = field(default_factory=dict)
+    device_lifetime: float = 600.0
+    device_interval: float = 5.0
+    device_parameters: Mapping[str, object] = field(default_factory=dict)
+    issuer_path: str = ""
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    subject_tokens: Collection[str] = ()
+    assertions: Collection[str] = ()
     keep_log: bool = True
     time: Callable[[], float] = wall_clock
     ssl_context: ssl.SSLContext | None = None

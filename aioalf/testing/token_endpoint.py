@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeAlias
 from urllib.parse import parse_qsl, unquote_to_bytes
 
+from .grants import Grants
 from .received import FORM_TYPE, ReceivedRequest
 from .refusal import OAuthErrorResponse, check_scope, unique_parameters
 from .settings import Settings
 from .tokens import TokenRegistry
 
-__all__ = ("access_token", "client_credentials", "form_parameters", "token_response")
+__all__ = (
+    "access_token",
+    "authenticated_form",
+    "client_credentials",
+    "form_parameters",
+    "token_response",
+)
 
+Form: TypeAlias = Mapping[str, str]
+
+_ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+_JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_JWT_BEARER_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _NOT_IN_A_QUERY = frozenset({"client_id", "client_secret", "client_assertion", "refresh_token"})
 
 
@@ -78,55 +92,146 @@ def _form_decode(value: bytes) -> bytes:
 
 
 def token_response(
-    settings: Settings, tokens: TokenRegistry, received: ReceivedRequest
+    settings: Settings, grants: Grants, received: ReceivedRequest
 ) -> dict[str, object]:
-    """Return the answer to a token request (RFC 6749 sections 4.4, 5.1 and 6).
+    """Return the answer to a token request (RFC 6749 sections 4.1.3, 4.4, 5.1 and 6, and what adds to it).
 
     :raises OAuthErrorResponse: it is refused.
+    """
+    form = authenticated_form(settings, received)
+    if "grant_type" not in form:
+        raise OAuthErrorResponse("invalid_request", "grant_type is missing")
+    if (grant := _GRANTS.get(form["grant_type"])) is None:
+        raise OAuthErrorResponse("unsupported_grant_type", "this grant_type is not known")
+    return {**grant(settings, grants, form), **settings.token_parameters}
+
+
+def authenticated_form(settings: Settings, received: ReceivedRequest) -> dict[str, str]:
+    """Return the form of a request whose client has authenticated itself.
+
+    :raises OAuthErrorResponse: it is not a form, or its client is not the one that there is.
     """
     if received.method != "POST":
         raise OAuthErrorResponse("invalid_request", "the method is not POST", 405)
     form = form_parameters(received.content_type, received.body, received.query)
-    _authenticate(settings, received, form)
-    refresh_token = None
-    if form.get("grant_type") == "client_credentials":
-        scope = check_scope(form.get("scope"), settings.allowed_scopes)
-        if settings.issue_refresh_tokens:
-            refresh_token = tokens.issue_refresh_token(scope)
-    elif form.get("grant_type") == "refresh_token":
-        if "refresh_token" not in form:
-            raise OAuthErrorResponse("invalid_request", "refresh_token is missing")
-        scope = tokens.refresh_scope(form["refresh_token"])
-        if "scope" in form:  # no more than was granted
-            scope = check_scope(form["scope"], (scope or "").split())
-        if settings.rotate_refresh_tokens:
-            tokens.revoke(form["refresh_token"])
-            refresh_token = tokens.issue_refresh_token(scope)
-    elif "grant_type" in form:
-        raise OAuthErrorResponse(
-            "unsupported_grant_type", "neither client_credentials nor refresh_token"
-        )
-    else:
-        raise OAuthErrorResponse("invalid_request", "grant_type is missing")
-    response = access_token(settings, tokens, scope)
-    if refresh_token is not None:
-        response["refresh_token"] = refresh_token
-    return {**response, **settings.token_parameters}
-
-
-def _authenticate(settings: Settings, received: ReceivedRequest, form: Mapping[str, str]) -> None:
+    if "client_assertion" in form:
+        if form["client_assertion"] in settings.assertions:
+            if form.get("client_assertion_type") != _JWT_BEARER_ASSERTION:
+                raise OAuthErrorResponse("invalid_request", "unknown client_assertion_type")
+            return form
+        raise OAuthErrorResponse("invalid_client", "unknown client_assertion", 401)
+    exchange = form.get("grant_type") in (_EXCHANGE, _JWT_BEARER)
+    if exchange and "client_id" not in form and "Authorization" not in received.headers:
+        return form  # the client is optional there (RFC 7521 section 4.1, RFC 8693 section 2.1)
     client_id, secret = client_credentials(
         received.headers.getall("Authorization", []), form, decode=settings.decode_credentials
     )
     is_public = secret is None and settings.allow_public
     if client_id != settings.client_id or not (is_public or secret == settings.client_secret):
         raise OAuthErrorResponse("invalid_client", "unknown client, or a wrong secret", 401)
+    return form
 
 
-def access_token(settings: Settings, tokens: TokenRegistry, scope: str | None) -> dict[str, object]:
+def _client_credentials(settings: Settings, grants: Grants, form: Form) -> dict[str, object]:
+    scope = check_scope(form.get("scope"), settings.allowed_scopes)
+    return _tokens(settings, grants, scope, object(), refresh=settings.issue_refresh_tokens)
+
+
+def _refresh_token(settings: Settings, grants: Grants, form: Form) -> dict[str, object]:
+    refresh_token = _needed(form, "refresh_token")
+    scope = grants.tokens.refresh_scope(refresh_token)
+    if "scope" in form:  # no more than was granted
+        scope = check_scope(form["scope"], (scope or "").split())
+    family = grants.tokens.refresh(
+        refresh_token,
+        settings.time(),
+        rotate=settings.rotate_refresh_tokens,
+        grace=settings.refresh_grace,
+        detect_reuse=settings.detect_reuse,
+    )
+    return _tokens(settings, grants, scope, family, refresh=settings.rotate_refresh_tokens)
+
+
+def _authorization_code(settings: Settings, grants: Grants, form: Form) -> dict[str, object]:
+    _needed(form, "code")
+    code = grants.exchange_code(form, settings.time())
+    refresh = settings.issue_refresh_tokens or _is_offline(code.scope)
+    return _tokens(settings, grants, code.scope, code.family, refresh=refresh)
+
+
+def _device_code(settings: Settings, grants: Grants, form: Form) -> dict[str, object]:
+    _needed(form, "client_id")  # RFC 8628 section 3.4
+    device = grants.poll(_needed(form, "device_code"), settings.time())
+    refresh = settings.issue_refresh_tokens or _is_offline(device.scope)
+    return _tokens(settings, grants, device.scope, object(), refresh=refresh)
+
+
+def _jwt_bearer(settings: Settings, grants: Grants, form: Form) -> dict[str, object]:
+    if _needed(form, "assertion") not in settings.assertions:
+        raise OAuthErrorResponse("invalid_grant", "unknown assertion")
+    scope = check_scope(form.get("scope"), settings.allowed_scopes)
+    return access_token(settings, grants.tokens, scope)
+
+
+def _token_exchange(settings: Settings, grants: Grants, form: Form) -> dict[str, object]:
+    for name in ("subject", "actor"):
+        if f"{name}_token" in form or name == "subject":
+            _check_exchanged(settings, grants, _needed(form, f"{name}_token"))
+            _needed(form, f"{name}_token_type")
+    scope = check_scope(form.get("scope"), settings.allowed_scopes)
+    response = access_token(settings, grants.tokens, scope)
+    requested = form.get("requested_token_type", _ACCESS_TOKEN)
+    if requested != _ACCESS_TOKEN:
+        response["token_type"] = "N_A"  # RFC 8693 section 2.2.1
+    return {**response, "issued_token_type": requested}
+
+
+def _check_exchanged(settings: Settings, grants: Grants, token: str) -> None:
+    if token not in settings.subject_tokens and not grants.tokens.accepts(token, settings.time()):
+        raise OAuthErrorResponse(
+            "invalid_request", "a token that is not valid (RFC 8693 section 2.2.2)"
+        )
+
+
+_GRANTS: dict[str, Callable[[Settings, Grants, Form], dict[str, object]]] = {
+    "client_credentials": _client_credentials,
+    "refresh_token": _refresh_token,
+    "authorization_code": _authorization_code,
+    "urn:ietf:params:oauth:grant-type:device_code": _device_code,
+    _JWT_BEARER: _jwt_bearer,
+    _EXCHANGE: _token_exchange,
+}
+
+
+def _needed(form: Form, name: str) -> str:
+    if name not in form:
+        raise OAuthErrorResponse("invalid_request", f"{name} is missing")
+    return form[name]
+
+
+def _is_offline(scope: str | None) -> bool:
+    return "offline_access" in (scope or "").split()
+
+
+def _tokens(
+    settings: Settings, grants: Grants, scope: str | None, family: object, *, refresh: bool
+) -> dict[str, object]:
+    response = access_token(settings, grants.tokens, scope, family)
+    if refresh:
+        response["refresh_token"] = grants.tokens.issue_refresh_token(scope, family)
+    return response
+
+
+def access_token(
+    settings: Settings, tokens: TokenRegistry, scope: str | None, family: object | None = None
+) -> dict[str, object]:
     """Issue an access token and return the parameters of its response."""
     token = tokens.issue(
-        scope, settings.token_lifetime, settings.time(), single_valid=settings.single_valid
+        scope,
+        settings.token_lifetime,
+        settings.time(),
+        single_valid=settings.single_valid,
+        family=family,
     )
     response: dict[str, object] = {
         "access_token": token,

@@ -1,0 +1,42 @@
+"""A token that is there already: a personal access token, a projected file, a test's token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..manager import ClientSecret, TokenManager
+from ..sources import check_source, read_needed
+from ..token import Token
+
+__all__ = ("StaticTokenManager",)
+
+
+class StaticTokenManager(TokenManager):
+    """Has one token, which is not fetched from anywhere; a `TokenManager` in all else.
+
+    After a 401 the source is asked again: a file may hold a new one by then.
+
+    :param token: the access token: a string, or a callable, plain or ``async``, such as a `SecretFile`.
+    :param options: the keywords of `TokenManager` that have a meaning here, such as ``clock``.
+    :raises TypeError: a keyword is unknown, or the token is neither a string nor callable.
+    """
+
+    grant = "static"
+
+    def __init__(self, token: ClientSecret, **options: Any) -> None:
+        check_source(token, "token")
+        self._source = token
+        super().__init__(**options)
+
+    async def fetch_token(self, previous: Token | None) -> Mapping[str, Any]:
+        """Ask the source.
+
+        :param previous: not used.
+        :return: the token, as a token response would hold it; how long it lives is not known.
+        :raises TokenError: the source has none.
+        """
+        return {"access_token": (await read_needed(self._source, "token")).strip()}
+
+    def _can_fetch(self) -> bool:
+        return True
