@@ -68,9 +68,10 @@ setup(
             # django-oauth-toolkit is the third-party authorization server of the tests; it runs
             # on oauthlib, whose next major release it does not know yet.
             "blockbuster>=1.5",
-            "django-oauth-toolkit>=3",
+            "django-oauth-toolkit>=3.4",
             "docutils>=0.21",
             "hypothesis>=6.100",
+            "jwcrypto>=1.5",
             "oauthlib<4",
             "playwright>=1.49",
             "pytest>=8.4",

@@ -21,7 +21,7 @@ import contextlib
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import pytest
 
@@ -43,6 +43,18 @@ _FLAGS = [
     "--no-sandbox",
 ]
 _PATIENCE = 15_000  # milliseconds that anything in the browser may take
+
+
+class Account(Protocol):
+    """A server at which somebody can sign in: each of the tests' servers is one."""
+
+    @property
+    def username(self) -> str:
+        """The name of its person."""
+
+    @property
+    def password(self) -> str:
+        """The password of its person."""
 
 
 class Person:
@@ -91,19 +103,41 @@ class Person:
 
         return await self.do(go)
 
-    async def answers(self, url: str, username: str, password: str, button: str) -> str:
-        """Sign in there if one must, press a button, and return the heading at the end."""
+    async def answers(
+        self, url: str, username: str, password: str, button: str, user_code: str = ""
+    ) -> str:
+        """Sign in there if one must, press a button, and return the heading at the end.
+
+        :param user_code: what a device shows, for the page that asks for it, if any does.
+        """
 
         def go(page: Page) -> str:
             page.goto(url)
-            if page.locator("#id_username").count():
-                page.fill("#id_username", username)
-                page.fill("#id_password", password)
-                page.get_by_role("button", name="Sign in").click()
-            page.get_by_role("button", name=button).click()
+            # Each server asks in an order of its own, and some ask only once.
+            while not page.locator("main[data-kind]").count():
+                pressed = button
+                if page.locator("#id_username").count():
+                    page.fill("#id_username", username)
+                    page.fill("#id_password", password)
+                    pressed = "Sign in"
+                elif page.locator("#id_user_code").count():
+                    page.fill("#id_user_code", user_code)
+                if not page.get_by_role("button", name=pressed).count():
+                    pressed = "Continue"
+                with page.expect_navigation():
+                    page.get_by_role("button", name=pressed).click()
+                page.wait_for_selector("main")
             return _heading(page)
 
         return await self.do(go)
+
+    async def approves(self, url: str, server: Account, user_code: str = "") -> str:
+        """Sign in there as the server's person and say yes; return the heading at the end."""
+        return await self.answers(url, server.username, server.password, "Approve", user_code)
+
+    async def denies(self, url: str, server: Account, user_code: str = "") -> str:
+        """The same, and say no."""
+        return await self.answers(url, server.username, server.password, "Deny", user_code)
 
     async def back_list(self) -> list[str]:
         """Every URL in the back list of the tab, as the browser itself keeps it."""

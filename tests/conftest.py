@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 import pytest
+from better_auth_server import better_auth_server, better_auth_server_process
 from blockbuster import blockbuster_ctx
 from django_server import django_server, django_server_process
 from fakes import FakeClock
+from oidc_server import oidc_server, oidc_server_process
 
 # What the library imports where it needs it: two threads that do so at a time wait for each other, and
 # filelock reads and writes files. Both would be seen as a loop that is made to wait.
@@ -40,7 +42,14 @@ collect_ignore = [] if importlib.util.find_spec("aioresponses") else ["test_aior
 if not hasattr(aiohttp, "UploadTracker") and aiohttp.__version__ < "3.14.4":
     collect_ignore.append("test_upload_tracker.py")
 
-__all__ = ("django_server", "django_server_process")  # fixtures that are defined elsewhere
+__all__ = (  # fixtures that are defined elsewhere
+    "better_auth_server",
+    "better_auth_server_process",
+    "django_server",
+    "django_server_process",
+    "oidc_server",
+    "oidc_server_process",
+)
 
 # The benchmarks are no part of the package; and with the project's directory on the path, its source
 # would be tested in place of what is installed.

@@ -36,7 +36,7 @@ PAGE = (
     "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport"
     f" content='width=device-width'><style>{STYLE}</style>"
     "<title>{% block title %}{% endblock %}</title>"
-    "<main>{% block main %}{% endblock %}</main></html>"
+    "<main{% block kind %}{% endblock %}>{% block main %}{% endblock %}</main></html>"
 )
 LOGIN = """{% extends "page.html" %}{% block title %}Sign in{% endblock %}{% block main %}
 <h1>Sign in to Example</h1>{% if form.errors %}<p role=alert>Wrong name or password.</p>{% endif %}
@@ -55,6 +55,20 @@ AUTHORIZE = """{% extends "page.html" %}{% block title %}Authorize{% endblock %}
 {% for field in form %}{% if field.is_hidden %}{{ field }}{% endif %}{% endfor %}
 <button class=yes name=allow value=Authorize>Approve</button>
 <button name=deny value=Deny>Deny</button></form>{% endif %}{% endblock %}"""
+CODE = """{% extends "page.html" %}{% block title %}Device{% endblock %}{% block main %}
+<h1>Which code is on your device?</h1>{% if form.errors %}<p role=alert>That is not one.</p>{% endif %}
+<form method=post>{% csrf_token %}
+<label for=id_user_code>Code</label>
+<input id=id_user_code name=user_code value="{{ form.user_code.value }}" autofocus>
+<button class=yes>Continue</button></form>{% endblock %}"""
+CONFIRM = """{% extends "page.html" %}{% block title %}Device{% endblock %}{% block main %}
+<h1>Let {{ application.name }} act for you?</h1>
+<p>It asks for:</p><ul>{% for scope in scopes_descriptions %}<li>{{ scope }}</li>{% endfor %}</ul>
+<form method=post>{% csrf_token %}
+<button class=yes name=action value=accept>Approve</button>
+<button name=action value=deny>Deny</button></form>{% endblock %}"""
+STATUS = """{% extends "page.html" %}{% block title %}Device{% endblock %}{% block kind %} data-kind=done
+{% endblock %}{% block main %}<h1>{{ object.get_status_display }}</h1>{% endblock %}"""
 
 APPS = ["contenttypes", "auth", "sessions"]
 settings.configure(
@@ -96,6 +110,9 @@ settings.configure(
                             "page.html": PAGE,
                             "registration/login.html": LOGIN,
                             "oauth2_provider/authorize.html": AUTHORIZE,
+                            "oauth2_provider/device/user_code.html": CODE,
+                            "oauth2_provider/device/accept_deny.html": CONFIRM,
+                            "oauth2_provider/device/device_grant_status.html": STATUS,
                         },
                     )
                 ],
@@ -106,6 +123,8 @@ settings.configure(
         "SCOPES": {"read": "Read your things", "write": "Change your things"},
         "DEFAULT_SCOPES": ["read"],
         "ACCESS_TOKEN_EXPIRE_SECONDS": 3600,
+        "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,  # `iss`, RFC 9207
+        "REFRESH_TOKEN_REUSE_PROTECTION": True,  # an old one ends the family
         "ALWAYS_RELOAD_OAUTHLIB_CORE": True,  # or it remembers the lifetime it first saw
     },
 )
@@ -119,12 +138,20 @@ from django.contrib.auth.views import LoginView  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.http import HttpRequest, JsonResponse  # noqa: E402
-from django.urls import path  # noqa: E402
+from django.urls import include, path  # noqa: E402
+from django.utils import timezone  # noqa: E402
 from django.views.decorators.csrf import csrf_exempt  # noqa: E402
-from oauth2_provider.models import AccessToken, Application  # noqa: E402
+from oauth2_provider import views  # noqa: E402
+from oauth2_provider.models import (  # noqa: E402
+    AccessToken,
+    Application,
+    DeviceGrant,
+    Grant,
+    RefreshToken,
+)
 from oauth2_provider.oauth2_backends import get_oauthlib_core  # noqa: E402
 from oauth2_provider.settings import oauth2_settings  # noqa: E402
-from oauth2_provider.views import AuthorizationView, TokenView  # noqa: E402
+from oauth2_provider.urls import metadata_urlpatterns  # noqa: E402
 
 log: list[str] = []  # "METHOD path?query" of everything but the tests' own requests of /test
 
@@ -153,8 +180,15 @@ def control(request: HttpRequest) -> JsonResponse:
     orders = json.loads(request.body)
     if "revoke_all" in orders:
         AccessToken.objects.all().delete()
-    if "lifetime" in orders:
-        oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS = orders["lifetime"]
+    if "expire_all" in orders:
+        AccessToken.objects.update(expires=timezone.now())
+    if "revoke_refresh_tokens" in orders:
+        RefreshToken.objects.all().delete()
+    if "forget_sign_ins" in orders:
+        for model in (RefreshToken, DeviceGrant, Grant):
+            model.objects.all().delete()
+    for name, value in orders.get("settings", {}).items():
+        setattr(oauth2_settings, name, value)
     if "redirect_uris" in orders:
         implicit = Application.objects.filter(client_id=OPTIONS["implicit_client_id"])
         implicit.update(redirect_uris="\n".join(orders["redirect_uris"]))
@@ -167,19 +201,32 @@ def control(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"log": log, "live_tokens": AccessToken.objects.count()})
 
 
-authorize = AuthorizationView.as_view()
+authorize = views.AuthorizationView.as_view()
+device_confirm = views.DeviceConfirmView.as_view()
+device_status = views.DeviceGrantStatusView.as_view()
+oauth = [
+    *metadata_urlpatterns,
+    path("oauth/token", views.TokenView.as_view(), name="token"),
+    path("oauth/authorize", authorize, name="authorize"),
+    path("oauth/token/authorize", authorize),  # where aio-alf looks for it unless told otherwise
+    path("oauth/revoke", views.RevokeTokenView.as_view(), name="revoke-token"),
+    path("oauth/device-authorization", views.DeviceAuthorizationView.as_view()),
+    path("oauth/device", views.DeviceUserCodeView.as_view(), name="device"),
+    path("oauth/device/<slug:client_id>/<user_code>", device_confirm, name="device-confirm"),
+    path(
+        "oauth/device/<slug:client_id>/<user_code>/end", device_status, name="device-grant-status"
+    ),
+]
 urlpatterns = [
     path("accounts/login/", LoginView.as_view()),
-    path("oauth/token", TokenView.as_view()),
-    path("oauth/authorize", authorize),
-    path("oauth/token/authorize", authorize),  # where aio-alf looks for it unless told otherwise
+    path("", include((oauth, "oauth2_provider"))),
     path("resource", csrf_exempt(resource)),
     path("test", csrf_exempt(control)),
 ]
 
 
 def fill() -> None:
-    """Make the tables, the user and the two applications."""
+    """Make the tables, the user and the applications."""
     call_command("migrate", run_syncdb=True, verbosity=0)
     User.objects.create_user(OPTIONS["username"], password=OPTIONS["password"])
     Application.objects.create(
@@ -197,6 +244,21 @@ def fill() -> None:
         authorization_grant_type=Application.GRANT_IMPLICIT,
         redirect_uris="\n".join(OPTIONS["redirect_uris"]),
     )
+    public, confidential = Application.CLIENT_PUBLIC, Application.CLIENT_CONFIDENTIAL
+    code, device = Application.GRANT_AUTHORIZATION_CODE, Application.GRANT_DEVICE_CODE
+    for name, client_type, grant in (
+        ("native_client_id", public, code),
+        ("web_client_id", confidential, code),
+        ("device_client_id", public, device),
+    ):
+        Application.objects.create(
+            name="A program of yours",
+            client_id=OPTIONS[name],
+            client_secret=OPTIONS["client_secret"] if client_type == confidential else "",
+            client_type=client_type,
+            authorization_grant_type=grant,
+            redirect_uris="\n".join(OPTIONS["code_redirect_uris"]),
+        )
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -241,6 +303,8 @@ def main() -> None:
     """Serve until stdin ends."""
     fill()
     server = make_server("127.0.0.1", 0, logged(get_wsgi_application()), Server, Handler)
+    url = f"http://127.0.0.1:{server.server_port}"
+    oauth2_settings.OAUTH_DEVICE_VERIFICATION_URI = f"{url}/oauth/device"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(json.dumps({"port": server.server_port}), flush=True)
     sys.stdin.read()

@@ -18,14 +18,27 @@ answers ``method``, ``body``, ``client_id``, ``user``, ``scope`` as JSON). Scope
 
 Applications: ``client_id`` and ``client_secret`` are a confidential one for client_credentials, the
 secret full of characters that a sloppy encoder ruins; ``implicit_client_id`` is a public one for
-``response_type=token`` with the redirect URIs ``http://localhost:30000`` to ``:30009``.
+``response_type=token`` with the redirect URIs ``http://localhost:30000`` to ``:30009``. For codes, PKCE
+required, there are ``native_client_id``, a public one, and ``web_client_id``, a confidential one with
+the same secret. Their redirect URIs are ``http://127.0.0.1`` and ``http://[::1]`` with any port (as RFC
+8252 says; not so ``http://localhost``, which is there with the ports 32000 to 32009 alone), each with
+the paths none, ``/`` and ``/callback``. ``device_client_id`` is a public one for devices.
+
+Sign-ins: ``issuer`` has its metadata at the path of RFC 8414 alone, without the device endpoint; there
+are ``device_authorization_endpoint`` and ``revocation_endpoint``. A code comes with ``iss``; a refusal
+does not, though the metadata promises it. A refresh token comes with each code and device, whatever
+the scope. It is rotated at each refresh; an old one ends the family, unless
+``set_grace_period(seconds)`` is not over. A device is told an interval of 5 s, and no poll is too
+early.
 
 The person: ``username`` and ``password``. The sign-in page has the fields ``#id_username`` and
-``#id_password`` and one button, "Sign in"; the page after it the buttons "Approve" and "Deny".
+``#id_password`` and one button, "Sign in"; the page after it the buttons "Approve" and "Deny". The page
+for devices has the field ``#id_user_code``. See ``Person.approves`` in ``browser.py``.
 
-Behind the library's back (all of them blocking, a few milliseconds): ``revoke_all()``,
-``set_lifetime(seconds)``, ``allow_redirects(uris)``, ``rotate_secret(new)``, ``log()`` (what the
-server was asked: "METHOD path?query"), ``token_requests()``, ``live_tokens()``, ``forget_log()``.
+Behind the library's back (all of them blocking, a few milliseconds): ``revoke_all()``, ``expire_all()``
+(access tokens only), ``revoke_refresh_tokens()``, ``set_lifetime(seconds)``, ``set_grace_period(seconds)``,
+``allow_redirects(uris)``, ``rotate_secret(new)``, ``log()`` (what the server was asked: "METHOD
+path?query"), ``token_requests()``, ``live_tokens()``, ``forget_log()``.
 """
 
 from __future__ import annotations
@@ -47,6 +60,11 @@ __all__ = ("DjangoServer", "django_server", "django_server_process")
 CLIENT_ID = "glBQ3nYU/8/kaVi/bIgXGA=="
 CLIENT_SECRET = "s+e/c=r%e:t %2B +é"
 REDIRECT_URIS = tuple(f"http://localhost:{port}" for port in range(30000, 30010))
+CODE_REDIRECT_URIS = tuple(
+    f"http://{origin}{path}"
+    for origin in ("127.0.0.1", "[::1]", *(f"localhost:{port}" for port in range(32000, 32010)))
+    for path in ("", "/", "/callback")
+)
 
 
 @dataclass(frozen=True)
@@ -57,8 +75,16 @@ class DjangoServer:
     client_id: str = CLIENT_ID
     client_secret: str = CLIENT_SECRET
     implicit_client_id: str = "implicit-client"
+    native_client_id: str = "native-client"
+    web_client_id: str = "web-client"
+    device_client_id: str = "device-client"
     username: str = "alice"
     password: str = "correct horse"
+
+    @property
+    def issuer(self) -> str:
+        """Its name, where its metadata is."""
+        return self.url
 
     @property
     def token_endpoint(self) -> str:
@@ -71,17 +97,39 @@ class DjangoServer:
         return f"{self.url}/oauth/authorize"
 
     @property
+    def device_authorization_endpoint(self) -> str:
+        """Where a device asks for its codes."""
+        return f"{self.url}/oauth/device-authorization"
+
+    @property
+    def revocation_endpoint(self) -> str:
+        """Where a token is given back."""
+        return f"{self.url}/oauth/revoke"
+
+    @property
     def resource(self) -> str:
         """What the tokens are good for."""
         return f"{self.url}/resource"
 
     def revoke_all(self) -> None:
-        """Make every token worthless at once."""
+        """Make every token worthless at once; this server lets no refresh token outlive its own."""
         self._order(revoke_all=True)
+
+    def expire_all(self) -> None:
+        """Let every access token end now; refresh tokens stay."""
+        self._order(expire_all=True)
+
+    def revoke_refresh_tokens(self) -> None:
+        """Make every refresh token worthless at once; access tokens stay."""
+        self._order(revoke_refresh_tokens=True)
 
     def set_lifetime(self, seconds: int) -> None:
         """Let tokens issued from now on live that many seconds."""
-        self._order(lifetime=seconds)
+        self._order(settings={"ACCESS_TOKEN_EXPIRE_SECONDS": seconds})
+
+    def set_grace_period(self, seconds: int) -> None:
+        """Let a refresh token that was used be good for that many seconds more."""
+        self._order(settings={"REFRESH_TOKEN_GRACE_PERIOD_SECONDS": seconds})
 
     def allow_redirects(self, uris: Iterable[str]) -> None:
         """Register these redirect URIs for the implicit application, in place of what it had."""
@@ -115,7 +163,8 @@ class DjangoServer:
         """Bring the server back to where it started."""
         self._order(
             revoke_all=True,
-            lifetime=3600,
+            forget_sign_ins=True,
+            settings={"ACCESS_TOKEN_EXPIRE_SECONDS": 3600, "REFRESH_TOKEN_GRACE_PERIOD_SECONDS": 0},
             redirect_uris=REDIRECT_URIS,
             client_secret=self.client_secret,
             forget_log=True,
@@ -140,6 +189,10 @@ class DjangoServer:
                 "client_id": cls.client_id,
                 "client_secret": cls.client_secret,
                 "implicit_client_id": cls.implicit_client_id,
+                "native_client_id": cls.native_client_id,
+                "web_client_id": cls.web_client_id,
+                "device_client_id": cls.device_client_id,
+                "code_redirect_uris": CODE_REDIRECT_URIS,
                 "username": cls.username,
                 "password": cls.password,
                 "redirect_uris": list(redirect_uris),
