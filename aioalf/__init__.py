@@ -34,6 +34,7 @@ from .protocol.client_auth import (
 from .token import Token
 
 if TYPE_CHECKING:
+    from .flow_switch import use_authorization_code_flow, use_device_flow
     from .grants.jwt_bearer import JWTBearerTokenManager
     from .grants.refresh_token import RefreshTokenManager
     from .grants.static_token import StaticTokenManager
@@ -86,6 +87,8 @@ __all__ = (
     "TokenManager",
     "TokenStorage",
     "TokenStorageError",
+    "use_authorization_code_flow",
+    "use_device_flow",
     "use_implicit_flow",
 )
 
@@ -106,6 +109,8 @@ _LATER = {
     "StaticTokenManager": "grants.static_token",
     "TokenExchangeManager": "grants.token_exchange",
     "TokenStorage": "storage.base",
+    "use_authorization_code_flow": "flow_switch",
+    "use_device_flow": "flow_switch",
     "use_implicit_flow": "implicit_manager",
 }
 

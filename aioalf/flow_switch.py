@@ -1,17 +1,60 @@
-"""`FlowSwitch`: which flow every `Client` uses that is built from now on."""
+"""`use_authorization_code_flow`, `use_device_flow`: which flow every `Client` uses from now on."""
 
 from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .client import Client
 from .manager import TokenManager
 
-__all__ = ("FlowSwitch",)
+if TYPE_CHECKING:
+    from .storage.base import TokenStorage
+
+__all__ = ("FlowSwitch", "use_authorization_code_flow", "use_device_flow")
+
+
+async def use_authorization_code_flow(
+    token_storage: TokenStorage,
+    port_range: Sequence[int] | None = (32000, 32009),
+    **options: Any,
+) -> FlowSwitch:
+    """Make every `Client` that is built from now on use the authorization code flow.
+
+    Nothing is opened or bound here: that happens when a client needs a token. Clients that exist
+    already, and subclasses of `Client` that name a `token_manager_class` of their own, are not touched.
+
+    :param token_storage: where the clients keep and share their token; borrowed, never closed.
+    :param port_range: the first and the last port on which a sign-in may be received.
+    :param options: further keywords of `AuthorizationCodeTokenManager`; a keyword given to a client comes
+        before them.
+    :return: a handle whose ``close()`` (also ``async with``) puts back what was there; it may be ignored.
+    :raises TypeError: a keyword is unknown, or a value is of the wrong kind.
+    :raises ValueError: the range is not a range of ports, or an option cannot be used.
+    """
+    from .interactive.authorization_code import AuthorizationCodeTokenManager
+
+    settings = {"token_storage": token_storage, "port_range": port_range, **options}
+    return FlowSwitch(AuthorizationCodeTokenManager, settings)
+
+
+async def use_device_flow(token_storage: TokenStorage, **options: Any) -> FlowSwitch:
+    """Make every `Client` that is built from now on use the device flow.
+
+    Nothing is asked for here; see `use_authorization_code_flow`.
+
+    :param token_storage: where the clients keep and share their token; borrowed, never closed.
+    :param options: further keywords of `DeviceTokenManager`; a keyword given to a client comes before them.
+    :return: a handle whose ``close()`` (also ``async with``) puts back what was there; it may be ignored.
+    :raises TypeError: a keyword is unknown, or a value is of the wrong kind.
+    :raises ValueError: an option cannot be used.
+    """
+    from .interactive.device import DeviceTokenManager
+
+    return FlowSwitch(DeviceTokenManager, {"token_storage": token_storage, **options})
 
 
 class FlowSwitch:
