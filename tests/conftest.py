@@ -103,7 +103,14 @@ async def no_task_left() -> AsyncIterator[None]:
 
 
 # Few tests that take long: they go first, or one worker is still at them when the others are done.
-LONG = ("test_browser", "test_command_line", "test_processes", "test_demo", "test_packaging")
+LONG = (
+    "test_browser",
+    "test_sign_ins",
+    "test_command_line",
+    "test_processes",
+    "test_demo",
+    "test_packaging",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
