@@ -34,6 +34,7 @@ from .protocol.client_auth import (
 from .token import Token
 
 if TYPE_CHECKING:
+    from .client_assertion import ClientAssertion, ClientSecretJWT, PrivateKeyJWT, TLSClientAuth
     from .flow_switch import use_authorization_code_flow, use_device_flow
     from .grants.jwt_bearer import JWTBearerTokenManager
     from .grants.refresh_token import RefreshTokenManager
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from .interactive.device import DeviceTokenManager
     from .middleware import OAuth2Middleware
     from .protocol.device import DeviceCode
+    from .secret_file import SecretFile
     from .storage.base import TokenStorage
     from .storage.file import FileTokenStorage
     from .storage.keyring import KeyringTokenStorage
@@ -60,9 +62,11 @@ __all__ = (
     "AuthorizationCodeTokenManager",
     "AuthorizationError",
     "Client",
+    "ClientAssertion",
     "ClientAuth",
     "ClientSecretBasic",
     "ClientSecretBasicRaw",
+    "ClientSecretJWT",
     "ClientSecretPost",
     "Clock",
     "DeviceCode",
@@ -75,10 +79,13 @@ __all__ = (
     "OAuth2Middleware",
     "OAuthImplicitTokenManager",
     "OAuthImplictTokenManager",
+    "PrivateKeyJWT",
     "RedisTokenStorage",
     "RefreshTokenManager",
+    "SecretFile",
     "SignInRequired",
     "StaticTokenManager",
+    "TLSClientAuth",
     "Token",
     "TokenError",
     "TokenErrorResponse",
@@ -95,6 +102,8 @@ __all__ = (
 # Imported when they are asked for: most programs need none of them.
 _LATER = {
     "AuthorizationCodeTokenManager": "interactive.authorization_code",
+    "ClientAssertion": "client_assertion",
+    "ClientSecretJWT": "client_assertion",
     "DeviceCode": "protocol.device",
     "DeviceTokenManager": "interactive.device",
     "FileTokenStorage": "storage.file",
@@ -104,9 +113,12 @@ _LATER = {
     "OAuth2Middleware": "middleware",
     "OAuthImplicitTokenManager": "interactive.implicit",
     "OAuthImplictTokenManager": "interactive.implicit",
+    "PrivateKeyJWT": "client_assertion",
     "RedisTokenStorage": "storage.redis",
     "RefreshTokenManager": "grants.refresh_token",
+    "SecretFile": "secret_file",
     "StaticTokenManager": "grants.static_token",
+    "TLSClientAuth": "client_assertion",
     "TokenExchangeManager": "grants.token_exchange",
     "TokenStorage": "storage.base",
     "use_authorization_code_flow": "flow_switch",

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .assertions import Assertions
 from .refusal import OAuthErrorResponse
 from .tokens import Family, TokenRegistry
 
@@ -43,6 +44,7 @@ class Grants:
 
     def __init__(self) -> None:
         self.tokens = TokenRegistry()
+        self.assertions = Assertions()
         self.codes: dict[str, Code] = {}
         self.devices: dict[str, Device] = {}
         self.pushed: dict[str, tuple[Mapping[str, str], float]] = {}

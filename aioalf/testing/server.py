@@ -251,12 +251,16 @@ class AuthorizationServer(Addresses, ScriptedResponses):
     async def _token(
         self, request: web.BaseRequest, received: ReceivedRequest
     ) -> web.StreamResponse:
-        return json_response(token_response(self, self._grants, received), headers=_NO_STORE)
+        return json_response(
+            token_response(self, self._grants, received, self.issuer), headers=_NO_STORE
+        )
 
     async def _device(
         self, request: web.BaseRequest, received: ReceivedRequest
     ) -> web.StreamResponse:
-        parameters = device_response(self, self._grants, received, f"{self.url}/device")
+        parameters = device_response(
+            self, self._grants, received, self.issuer, f"{self.url}/device"
+        )
         return json_response(parameters, headers=_NO_STORE)
 
     async def _verification(
@@ -266,23 +270,21 @@ class AuthorizationServer(Addresses, ScriptedResponses):
         return web.Response(text=page, content_type="text/html", headers=_NO_STORE)
 
     async def _par(self, request: web.BaseRequest, received: ReceivedRequest) -> web.StreamResponse:
-        return json_response(par_response(self, self._grants, received), 201, _NO_STORE)
+        return json_response(
+            par_response(self, self._grants, received, self.issuer), 201, _NO_STORE
+        )
 
     async def _revoke(
         self, request: web.BaseRequest, received: ReceivedRequest
     ) -> web.StreamResponse:
-        revoke(self, self._grants, received)
+        revoke(self, self._grants, received, self.issuer)
         return web.Response()
 
     async def _metadata(
         self, request: web.BaseRequest, received: ReceivedRequest
     ) -> web.StreamResponse:
-        path = self.issuer_path
-        names = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
-        places = {place for name in names for place in (path + name, name + path)}
-        if received.path not in places:
-            return web.Response(status=404)
-        return json_response(metadata_of(self, self.url))
+        document = metadata_of(self, self.url, received.path)
+        return web.Response(status=404) if document is None else json_response(document)
 
     async def _authorize(
         self, request: web.BaseRequest, received: ReceivedRequest

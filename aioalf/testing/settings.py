@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from time import time as wall_clock
 
@@ -49,8 +49,10 @@ class Settings:
     :param device_parameters: set in every device authorization response; None takes a parameter out.
     :param issuer_path: the path of the issuer identifier.
     :param metadata: set in the metadata; None takes a member out.
+    :param client_keys: the public keys of the client, as JWKs (RFC 7517), for ``private_key_jwt``.
     :param subject_tokens: tokens of others that can be exchanged (RFC 8693), beside those of this server.
     :param assertions: JWTs that are taken without a look into them: as a grant, and as authentication.
+    :param issuers: the public keys of others, as JWKs by ``iss``, whose assertions are taken as a grant.
     :param keep_log: put what arrives into `log`; false for long runs.
     :param time: UTC seconds since the epoch; the clock that tokens expire by.
     :param ssl_context: serve TLS with this context; the URLs are https and wss then.
@@ -85,8 +87,10 @@ class Settings:
     device_parameters: Mapping[str, object] = field(default_factory=dict)
     issuer_path: str = ""
     metadata: Mapping[str, object] = field(default_factory=dict)
+    client_keys: Sequence[Mapping[str, str]] = ()
     subject_tokens: Collection[str] = ()
     assertions: Collection[str] = ()
+    issuers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     keep_log: bool = True
     time: Callable[[], float] = wall_clock
     ssl_context: ssl.SSLContext | None = None

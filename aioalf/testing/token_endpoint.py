@@ -92,13 +92,14 @@ def _form_decode(value: bytes) -> bytes:
 
 
 def token_response(
-    settings: Settings, grants: Grants, received: ReceivedRequest
+    settings: Settings, grants: Grants, received: ReceivedRequest, issuer: str
 ) -> dict[str, object]:
     """Return the answer to a token request (RFC 6749 sections 4.1.3, 4.4, 5.1 and 6, and what adds to it).
 
+    :param issuer: the issuer identifier of this server.
     :raises OAuthErrorResponse: it is refused.
     """
-    form = authenticated_form(settings, received)
+    form = authenticated_form(settings, grants, received, issuer)
     if "grant_type" not in form:
         raise OAuthErrorResponse("invalid_request", "grant_type is missing")
     if (grant := _GRANTS.get(form["grant_type"])) is None:
@@ -106,8 +107,12 @@ def token_response(
     return {**grant(settings, grants, form), **settings.token_parameters}
 
 
-def authenticated_form(settings: Settings, received: ReceivedRequest) -> dict[str, str]:
+def authenticated_form(
+    settings: Settings, grants: Grants, received: ReceivedRequest, issuer: str
+) -> dict[str, str]:
     """Return the form of a request whose client has authenticated itself.
+
+    :param issuer: the issuer identifier of this server, which assertions must be for.
 
     :raises OAuthErrorResponse: it is not a form, or its client is not the one that there is.
     """
@@ -115,11 +120,11 @@ def authenticated_form(settings: Settings, received: ReceivedRequest) -> dict[st
         raise OAuthErrorResponse("invalid_request", "the method is not POST", 405)
     form = form_parameters(received.content_type, received.body, received.query)
     if "client_assertion" in form:
-        if form["client_assertion"] in settings.assertions:
-            if form.get("client_assertion_type") != _JWT_BEARER_ASSERTION:
-                raise OAuthErrorResponse("invalid_request", "unknown client_assertion_type")
-            return form
-        raise OAuthErrorResponse("invalid_client", "unknown client_assertion", 401)
+        if form.get("client_assertion_type") != _JWT_BEARER_ASSERTION:
+            raise OAuthErrorResponse("invalid_request", "unknown client_assertion_type")
+        if form["client_assertion"] not in settings.assertions:
+            grants.assertions.check_client(settings, form, issuer)
+        return form
     exchange = form.get("grant_type") in (_EXCHANGE, _JWT_BEARER)
     if exchange and "client_id" not in form and "Authorization" not in received.headers:
         return form  # the client is optional there (RFC 7521 section 4.1, RFC 8693 section 2.1)
@@ -168,7 +173,7 @@ def _device_code(settings: Settings, grants: Grants, form: Form) -> dict[str, ob
 
 def _jwt_bearer(settings: Settings, grants: Grants, form: Form) -> dict[str, object]:
     if _needed(form, "assertion") not in settings.assertions:
-        raise OAuthErrorResponse("invalid_grant", "unknown assertion")
+        grants.assertions.check_grant(settings, form["assertion"])
     scope = check_scope(form.get("scope"), settings.allowed_scopes)
     return access_token(settings, grants.tokens, scope)
 

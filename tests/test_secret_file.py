@@ -1,0 +1,110 @@
+"""A source that is a file: `aioalf.secret_file`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aioalf import SecretFile, TokenError, TokenManager
+from aioalf.testing import AuthorizationServer
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [
+        (b"secret", "secret"),
+        (b"secret\n", "secret"),
+        (b"secret \r\n\t\n", "secret"),
+        (b"\xef\xbb\xbfsecret", "secret"),
+        (b" secret", " secret"),
+        ("schlüssel\n".encode(), "schlüssel"),
+        (b"two\nlines\n", "two\nlines"),
+    ],
+)
+async def test_what_editors_add_is_no_part_of_a_secret(
+    tmp_path: Path, content: bytes, secret: str
+) -> None:
+    """Rule 36: white space at its end, and a byte order mark."""
+    path = tmp_path / "secret"
+    path.write_bytes(content)
+    assert await SecretFile(path)() == secret
+    assert await SecretFile(str(path))() == secret
+
+
+async def test_a_file_is_read_each_time(server: AuthorizationServer, tmp_path: Path) -> None:
+    """A secret is rotated without a restart."""
+    path = tmp_path / "secret"
+    path.write_text("wrong")
+    async with TokenManager(server.token_endpoint, server.client_id, SecretFile(path)) as one:
+        with pytest.raises(TokenError, match="invalid_client"):
+            await one.get()
+        path.write_text(server.client_secret + "\n")
+        await one.get()
+
+
+def a_directory(path: Path) -> None:
+    """Make a directory in the place of the file."""
+    path.mkdir()
+
+
+def a_pipe(path: Path) -> None:
+    """Make a pipe that nobody writes to."""
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "cannot be read: No such file"),
+        (a_directory, "is not a file|Is a directory"),
+        (a_pipe, "is not a file"),
+        (lambda path: path.write_bytes(b""), "is empty"),
+        (lambda path: path.write_bytes(b" \n"), "is empty"),
+        (lambda path: path.write_bytes(b"\xff\xfe\x00"), "is not UTF-8 text"),
+        (lambda path: path.write_bytes(b"x" * 70_000), "more than 65536 bytes"),
+    ],
+)
+async def test_a_file_that_holds_no_secret_is_named(
+    tmp_path: Path, make: Any, message: str
+) -> None:
+    """With its path and the reason; nothing of it is shown."""
+    path = tmp_path / "secret"
+    make(path)
+    with pytest.raises(TokenError, match=f"secret file .*secret.*({message})"):
+        await SecretFile(path)()
+
+
+async def test_a_file_of_100_mib_is_not_read_whole(tmp_path: Path) -> None:
+    """It has holes: what is read of it is what costs."""
+    path = tmp_path / "secret"
+    with path.open("wb") as file:
+        file.truncate(100 * 2**20)
+    with pytest.raises(TokenError, match="more than 65536 bytes"):
+        await asyncio.wait_for(SecretFile(path)(), 5)
+
+
+async def test_the_home_directory_can_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a shell."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "secret").write_text("secret")
+    assert await SecretFile("~/secret")() == "secret"
+
+
+def test_its_repr_shows_the_path_alone(tmp_path: Path) -> None:
+    """It never holds the secret."""
+    path = tmp_path / "secret"
+    path.write_text("s3cr3t")
+    assert repr(SecretFile(path)) == f"SecretFile({str(path)!r})"
+
+
+@pytest.mark.parametrize("path", [None, 5, b"secret", ["a"]])
+def test_what_is_not_a_path_is_refused_at_construction(path: Any) -> None:
+    """Bytes neither: paths are text."""
+    with pytest.raises(TypeError, match="SecretFile takes the path of a file"):
+        SecretFile(path)
