@@ -71,6 +71,7 @@ def run(
             results["contenders"][contender.name] = {"title": contender.title, **about}
         for name in scenarios:
             plan.title, measure = SCENARIOS[name]
+            plan.contenders = [each for each in present if name in (each.scenarios or [name])]
             begun = monotonic()
             figures = measure(plan)
             results["scenarios"][name] = {"title": plan.title, "figures": figures}

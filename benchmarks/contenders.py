@@ -21,6 +21,7 @@ class Contender:
     :param environment: its virtual environment; "project" is the project's own.
     :param opener: ``module:function`` that makes a `Running` from an `Arena`.
     :param slow: fewer repetitions will do, or the run would take an hour.
+    :param scenarios: the scenarios that it takes part in; empty: all.
     :param imported: the module whose import is timed, after `imported_after`; None: nothing is imported.
     """
 
@@ -33,6 +34,7 @@ class Contender:
     slow: bool = False
     has_token: bool = True
     has_storage: bool = False
+    scenarios: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,14 @@ _ALL = [
         "with_aioalf:OverMiddleware",
         imported="aioalf.middleware",
         has_storage=True,
+    ),
+    Contender(
+        "refreshing",
+        "aio-alf Client, refresh token",
+        "project",
+        "with_aioalf:OverRefreshToken",
+        has_storage=True,
+        scenarios=("expiry", "rotation"),
     ),
     Contender("handwritten", "hand-written middleware", "project", "with_aiohttp:Handwritten"),
     Contender(

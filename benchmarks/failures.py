@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = (
     "crowd",
     "expiry",
     "outage",
+    "rotation",
     "shared",
     "storm",
     "storm_large",
@@ -151,6 +153,42 @@ def shared(plan: Plan) -> dict[str, Figures]:
             },
             "seconds": max(outcome["seconds"] for outcome in outcomes),
             "token_requests": counters["token_requests"],
+        }
+
+    return plan.each(measure)
+
+
+def rotation(plan: Plan) -> dict[str, Figures]:
+    """Several processes with one refresh token, which is replaced every 2 s; an old one would end all."""
+    s = plan.settings
+    plan = replace(plan, contenders=[each for each in plan.contenders if each.scenarios])
+
+    def measure(contender: Contender) -> Figures:
+        with tempfile.TemporaryDirectory() as folder, _several(plan, contender) as workers:
+            plan.server.ask("reset", latency=0.05, lifetime=2.0)
+            for worker in workers:
+                worker.ask("go", port=plan.port, storage=str(Path(folder) / "token"))
+                worker.ask("open", contender=contender.name)
+            for worker in workers:
+                worker.send(
+                    "load",
+                    tasks=s.load_tasks // len(workers) or 1,
+                    seconds=s.load_seconds,
+                    period=s.load_period,
+                    least_stall=0.02,
+                    slices=int(s.load_seconds * 20),
+                )
+            loads = [worker.receive(timeout=s.load_seconds + 40.0) for worker in workers]
+            counters = plan.server.ask("counters")
+        outcomes = [load["outcomes"] for load in loads]
+        return {
+            "outcomes": {
+                key: sum(each.get(key, 0) for each in outcomes)
+                for key in sorted({key for each in outcomes for key in each})
+            },
+            "seconds": s.load_seconds,
+            "token_requests": counters["token_requests"],
+            "reuses": counters["reuses"],
         }
 
     return plan.each(measure)

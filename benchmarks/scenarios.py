@@ -25,6 +25,7 @@ SCENARIOS: dict[str, tuple[str, Callable[[Plan], dict[str, Figures]]]] = {
     "expiry": ("expiry under load", failures.expiry),
     "outage": ("outage of the token endpoint", failures.outage),
     "shared": ("4 processes, cold", failures.shared),
+    "rotation": ("4 processes, one refresh token", failures.rotation),
     "import": ("import time", overhead.importing),
     "memory": ("memory per client", overhead.memory),
 }

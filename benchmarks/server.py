@@ -15,9 +15,10 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-__all__ = ("ANSWER", "FIXED_TOKEN", "main")
+__all__ = ("ANSWER", "FIXED_TOKEN", "SEED", "main")
 
 FIXED_TOKEN = "fixed-token-" + "x" * 48  # always valid: for those who fetch none
+SEED = "seed"  # the first refresh token; each use replaces it, and an old one ends all
 _BODY = b'{"ok": true, "items": [1, 2, 3, 4, 5, 6, 7, 8]}'
 
 
@@ -47,7 +48,8 @@ class Book:
     def reset(self) -> None:
         self.settings = dict(self.defaults)
         self.tokens: dict[bytes, float] = {}
-        self.issued = self.resource_requests = self.rejections = 0
+        self.issued = self.resource_requests = self.rejections = self.reuses = 0
+        self.refresh_token = SEED.encode()
         self.token_requests = self.token_requests_now = self.token_requests_at_a_time = 0
         self.rejection = _answer("401 Unauthorized", b"", b"WWW-Authenticate: Bearer\r\n")
 
@@ -66,6 +68,7 @@ class Book:
             "token_requests_at_a_time": self.token_requests_at_a_time,
             "resource_requests": self.resource_requests,
             "rejections": self.rejections,
+            "reuses": self.reuses,
             "connections": self.connections,
         }
 
@@ -73,8 +76,15 @@ class Book:
         expires = self.tokens.get(token)
         return (expires is not None and monotonic() < expires) or token == _FIXED
 
-    def token_response(self) -> bytes:
+    def token_response(self, form: bytes) -> bytes:
         self.token_requests_now -= 1
+        fields = dict(part.partition(b"=")[::2] for part in form.split(b"&"))
+        refresh_token = fields.get(b"refresh_token")
+        if refresh_token is not None and refresh_token != self.refresh_token:
+            self.reuses += 1
+            self.tokens.clear()
+            self.refresh_token = b""
+            return _answer("400 Bad Request", b'{"error": "invalid_grant"}')
         if self.settings["outage"]:
             body = b'{"error": "temporarily_unavailable"}' + b" " * self.settings["outage_bytes"]
             return _answer("503 Service Unavailable", body)
@@ -88,6 +98,9 @@ class Book:
             "token_type": "Bearer",
             "expires_in": int(self.settings["lifetime"]),
         }
+        if refresh_token is not None:
+            given["refresh_token"] = f"refresh-{self.issued:06d}"
+            self.refresh_token = str(given["refresh_token"]).encode()
         return _answer("200 OK", json.dumps(given).encode(), b"Cache-Control: no-store\r\n")
 
 
@@ -116,9 +129,10 @@ class _Connection(asyncio.Protocol):
             body_length = int(_value(head, b"content-length") or 0)
             if len(self._received) < end + 4 + body_length:
                 return
+            body = self._received[end + 4 : end + 4 + body_length]
             self._received = self._received[end + 4 + body_length :]
             if head.startswith(b"POST /token"):
-                self._give_token()
+                self._give_token(body)
             else:
                 self._serve(head)
 
@@ -132,13 +146,13 @@ class _Connection(asyncio.Protocol):
             book.rejections += 1
             self._transport.write(book.rejection)
 
-    def _give_token(self) -> None:
+    def _give_token(self, form: bytes) -> None:
         book = self._book
         book.token_requests += 1
         book.token_requests_now += 1
         book.token_requests_at_a_time = max(book.token_requests_at_a_time, book.token_requests_now)
         loop = asyncio.get_running_loop()
-        loop.call_later(book.settings["latency"], self._write, book.token_response)
+        loop.call_later(book.settings["latency"], self._write, lambda: book.token_response(form))
 
     def _write(self, response: Callable[[], bytes]) -> None:
         answer = response()

@@ -13,13 +13,14 @@ COLOURS = {
     "headers": "c-bare",
     "client": "c-ours",
     "middleware": "c-door",
+    "refreshing": "c-ours",
     "handwritten": "c-hand",
     "old": "c-old",
     "peer": "c-peer",
     "authlib": "c-httpx",
     "httpx": "c-httpx",
 }
-OURS = {"client", "middleware"}
+OURS = {"client", "middleware", "refreshing"}
 LEFT = 236.0  # where the plots begin, right of the names
 
 

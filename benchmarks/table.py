@@ -143,7 +143,16 @@ def _growth(results: Results) -> Table:
     )
 
 
-_BAD_DAYS = ("cold", "crowd", "storm", "storm-single", "storm-large", "outage", "shared")
+_BAD_DAYS = (
+    "cold",
+    "crowd",
+    "storm",
+    "storm-single",
+    "storm-large",
+    "outage",
+    "shared",
+    "rotation",
+)
 
 
 def _bad_days(results: Results) -> Table:

@@ -56,7 +56,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     measured = run(
         TINY,
         scenarios=QUICK_SCENARIOS,
-        contenders=["bare", "again", "headers", "client"],
+        contenders=["bare", "again", "headers", "client", "refreshing"],
         folder=folder,
     )
     read: dict[str, Any] = json.loads(json.dumps(measured))
@@ -67,7 +67,7 @@ def test_every_scenario_has_figures_of_every_contender(results: dict[str, Any]) 
     """Or says how it failed; here none does."""
     assert list(results["scenarios"]) == QUICK_SCENARIOS
     for name, scenario in results["scenarios"].items():
-        assert "client" in scenario["figures"], name
+        assert ("refreshing" if name == "rotation" else "client") in scenario["figures"], name
         assert "failed" not in json.dumps(scenario), name
 
 
@@ -89,6 +89,8 @@ def test_counts_come_from_the_server(results: dict[str, Any]) -> None:
         assert figures["outcomes"] == {"200": answered}, day
     outage = results["scenarios"]["outage"]["figures"]["client"]
     assert (outage["outcomes"], outage["token_requests"]) == ({"503": 20}, 1)
+    rotation = results["scenarios"]["rotation"]["figures"]["refreshing"]
+    assert (rotation["outcomes"].keys(), rotation["reuses"]) == ({"200"}, 0)
     cancellation = results["scenarios"]["cancellation"]["figures"]["client"]
     assert cancellation["outcomes"] == {"cancelled": 40}
 
