@@ -1,0 +1,286 @@
+"""Flows in which nobody takes part: JWT bearer, token exchange, a static token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from fakes import FakeClock
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from aioalf import (
+    Client,
+    FileTokenStorage,
+    JWTBearerTokenManager,
+    SecretFile,
+    StaticTokenManager,
+    TokenError,
+    TokenExchangeManager,
+    TokenHTTPError,
+    TokenManager,
+)
+from aioalf.testing import AuthorizationServer
+
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+JWT = "urn:ietf:params:oauth:token-type:jwt"
+
+
+def token_form(server: AuthorizationServer) -> dict[str, str]:
+    """The form of the last token request."""
+    return dict([request for request in server.log if request.kind == "token"][-1].form)
+
+
+async def status_with(one: TokenManager, server: AuthorizationServer) -> int:
+    """How the resource answers to the manager's token."""
+    async with one, Client(token_manager=one) as client:
+        return (await client.get(server.resource)).status
+
+
+# -- JWT bearer
+
+
+async def test_an_assertion_is_exchanged_for_a_token(server: AuthorizationServer) -> None:
+    """RFC 7523 section 2.1; without a client id, as many servers want it."""
+    server.assertions = ["a.b.c"]
+    one = JWTBearerTokenManager(server.token_endpoint, assertion="a.b.c", scope="read")
+    assert await status_with(one, server) == 200
+    assert token_form(server) == {
+        "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        "assertion": "a.b.c",
+        "scope": "read",
+    }
+    assert "Authorization" not in server.log[0].headers
+
+
+async def test_an_assertion_is_signed_anew_for_each_token(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """By a callable, as a service account does it."""
+    server.time = clock.time
+    key = ECKey.import_key(ec.generate_private_key(ec.SECP256R1()))
+    server.issuers = {"robot@example.com": key.as_dict(private=False)}
+
+    async def signed() -> str:
+        now, number = int(clock.time()), server.token_requests
+        claims = {"iss": "robot@example.com", "sub": "robot@example.com", "jti": f"j{number}"}
+        claims |= {"aud": server.token_endpoint, "iat": now, "exp": now + 60}  # type: ignore[dict-item]
+        return jwt.encode({"alg": "ES256"}, claims, key)
+
+    one = JWTBearerTokenManager(server.token_endpoint, assertion=signed, clock=clock)
+    async with one, Client(token_manager=one) as client:
+        for _ in range(3):
+            assert (await client.get(server.resource)).status == 200
+            clock.advance(7200)
+    assert server.token_requests == 3
+
+
+async def test_a_client_that_has_credentials_sends_them_too(server: AuthorizationServer) -> None:
+    """RFC 7521 section 4.1: optional; Microsoft's on_behalf_of wants them."""
+    server.assertions = ["a.b.c"]
+    one = JWTBearerTokenManager(
+        server.token_endpoint,
+        server.client_id,
+        server.client_secret,
+        assertion="a.b.c",
+        token_request_params={"requested_token_use": "on_behalf_of"},
+    )
+    assert await status_with(one, server) == 200
+    assert token_form(server)["requested_token_use"] == "on_behalf_of"
+    assert server.log[0].headers["Authorization"].startswith("Basic ")
+
+
+async def test_a_refused_assertion_is_the_servers_error(server: AuthorizationServer) -> None:
+    """It is not a refresh token: nothing is forgotten, nothing tried again."""
+    async with JWTBearerTokenManager(server.token_endpoint, assertion="x.y.z") as one:
+        with pytest.raises(TokenHTTPError, match="invalid_grant"):
+            await one.get()
+    assert server.token_requests == 1
+
+
+# -- token exchange
+
+
+async def test_a_callers_token_is_exchanged(server: AuthorizationServer) -> None:
+    """RFC 8693 section 2.1."""
+    subject = server.issue()
+    one = TokenExchangeManager(
+        server.token_endpoint,
+        server.client_id,
+        server.client_secret,
+        subject_token=subject,
+        scope="read",
+        token_request_params={"audience": "orders"},
+    )
+    assert await status_with(one, server) == 200
+    assert token_form(server) == {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token": subject,
+        "subject_token_type": ACCESS_TOKEN,
+        "scope": "read",
+        "audience": "orders",
+    }
+
+
+async def test_a_projected_file_is_the_subject_and_there_is_no_client(
+    server: AuthorizationServer, clock: FakeClock, tmp_path: Path
+) -> None:
+    """Google's STS; the file is replaced about once an hour."""
+    server.time = clock.time
+    path = tmp_path / "token"
+    one = TokenExchangeManager(
+        server.token_endpoint,
+        subject_token=SecretFile(path),
+        subject_token_type=JWT,
+        requested_token_type=ACCESS_TOKEN,
+        clock=clock,
+    )
+    async with one:
+        for token in ("first.a.b", "second.a.b"):
+            server.subject_tokens = [token]
+            path.write_text(token + "\n")
+            await one.get()
+            clock.advance(7200)
+    form = token_form(server)
+    assert (form["subject_token"], form["subject_token_type"]) == ("second.a.b", JWT)
+    assert form["requested_token_type"] == ACCESS_TOKEN
+    assert "client_id" not in form
+
+
+async def test_an_actor_is_named_with_its_type(server: AuthorizationServer) -> None:
+    """RFC 8693 section 2.1: delegation."""
+    one = TokenExchangeManager(
+        server.token_endpoint,
+        subject_token=server.issue(),
+        actor_token=lambda: server.issue(),
+        actor_token_type=ACCESS_TOKEN,
+    )
+    async with one:
+        await one.get()
+    assert token_form(server)["actor_token_type"] == ACCESS_TOKEN
+    assert server.accepts(token_form(server)["actor_token"])
+
+
+async def test_what_is_not_an_access_token_is_refused_with_the_remedy(
+    server: AuthorizationServer,
+) -> None:
+    """RFC 8693 section 2.2.1: N_A."""
+    one = TokenExchangeManager(
+        server.token_endpoint, subject_token=server.issue(), requested_token_type=JWT
+    )
+    async with one:
+        with pytest.raises(TokenError, match=r"its token_type is N_A.*requested_token_type="):
+            await one.get()
+
+
+async def test_an_answer_need_not_say_what_it_is(server: AuthorizationServer) -> None:
+    """``issued_token_type`` is required, and left out by some."""
+    server.answer_next(200, {"Content-Type": "application/json"}, '{"access_token": "t"}')
+    async with TokenExchangeManager(server.token_endpoint, subject_token="s") as one:
+        assert (await one.get()).access_token == "t"
+
+
+async def test_callers_do_not_get_each_others_token(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """Though they share client and storage: the subject is a part of the key, hashed."""
+    storage = FileTokenStorage(tmp_path / "tokens")
+    subjects = [server.issue(), server.issue()]
+    tokens = []
+    for subject in (*subjects, subjects[0]):
+        one = TokenExchangeManager(
+            server.token_endpoint, subject_token=subject, token_storage=storage
+        )
+        async with one:
+            tokens.append((await one.get()).access_token)
+    assert tokens[0] == tokens[2] != tokens[1]
+    assert not [subject for subject in subjects if subject in (tmp_path / "tokens").read_text()]
+
+
+def raising() -> str:
+    """A source that is broken."""
+    raise RuntimeError("s3cr3t")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (raising, r"The callable given as \w+ failed \(RuntimeError\)"),
+        (lambda: None, "Missing"),
+        (lambda: "", "Missing"),
+        (lambda: 5, "is a int, not a string"),
+        (SecretFile("/nowhere/token"), "/nowhere/token cannot be read"),
+    ],
+)
+async def test_a_source_that_gives_nothing_is_named(
+    server: AuthorizationServer, source: Any, message: str
+) -> None:
+    """And nothing is sent."""
+    managers = (
+        TokenExchangeManager(server.token_endpoint, subject_token=source),
+        TokenExchangeManager(server.token_endpoint, subject_token="s", actor_token=source),
+        JWTBearerTokenManager(server.token_endpoint, assertion=source),
+        StaticTokenManager(source),
+    )
+    for one in managers:
+        async with one:
+            with pytest.raises(TokenError, match=message) as caught:
+                await one.get()
+        assert "s3cr3t" not in str(caught.value)
+    assert server.token_requests == 0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TokenExchangeManager("https://a.example", subject_token=5),  # type: ignore[arg-type]
+        lambda: TokenExchangeManager("https://a.example", subject_token="s", actor_token=5),  # type: ignore[arg-type]
+        lambda: JWTBearerTokenManager("https://a.example", assertion=b"x"),  # type: ignore[arg-type]
+        lambda: StaticTokenManager(Path("token")),  # type: ignore[arg-type]
+    ],
+)
+def test_a_source_is_a_string_or_a_callable(make: Any) -> None:
+    """It is told at construction."""
+    with pytest.raises(TypeError, match="takes a string, or a callable"):
+        make()
+
+
+# -- a token that is there already
+
+
+async def test_a_static_token_is_used_as_it_is(server: AuthorizationServer) -> None:
+    """A personal access token, or a test's."""
+    token = server.issue()
+    assert await status_with(StaticTokenManager(token), server) == 200
+    assert server.token_requests == 0
+
+
+async def test_after_a_401_the_source_is_asked_again(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """The file holds a new token by then."""
+    path = tmp_path / "token"
+    path.write_text(server.issue() + "\n")
+    one = StaticTokenManager(SecretFile(path))
+    async with one, Client(token_manager=one) as client:
+        assert (await client.get(server.resource)).status == 200
+        server.revoke_all()
+        path.write_text(server.issue())
+        assert (await client.get(server.resource)).status == 200
+
+
+async def test_a_static_token_that_is_rejected_is_a_401(server: AuthorizationServer) -> None:
+    """There is no other one."""
+    one = StaticTokenManager("wrong")
+    async with one, Client(token_manager=one) as client:
+        for _ in range(3):
+            assert (await client.get(server.resource)).status == 401
+
+
+async def test_a_static_token_with_a_character_that_it_must_not_have_is_refused() -> None:
+    """A header cannot carry it."""
+    async with StaticTokenManager("two words") as one:
+        with pytest.raises(TokenError, match="character it must not"):
+            await one.get()
