@@ -28,7 +28,7 @@ import pytest
 import trustme
 from aiohttp import web
 
-from aioalf.testing import AuthorizationServer
+from aioalf.testing import AuthorizationServer, ReceivedRequest
 
 __all__ = ("Internet", "code_blocks", "internet", "parse", "run_code")
 
@@ -61,11 +61,28 @@ def code_blocks(document: docutils.nodes.document, language: str) -> list[str]:
 
 
 class _EveryHost(AuthorizationServer):
-    """An authorization server that finds itself in whatever path it is asked for."""
+    """An authorization server that finds itself in whatever path it is asked for.
+
+    Devices are approved at once.
+    """
+
+    @property
+    def url(self) -> str:
+        """Where the documents say that it is."""
+        return f"http{'s' if self.ssl_context else ''}://login.example.com"
+
+    async def _device(
+        self, request: web.BaseRequest, received: ReceivedRequest
+    ) -> web.StreamResponse:
+        response = await super()._device(request, received)
+        for device in self._grants.devices.values():
+            device.verdict = True
+        return response
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path.rstrip("/")
-        if path not in self._routes and not path.startswith("/resource/"):
+        known = path in self._routes or path.startswith(("/resource/", "/.well-known/"))
+        if not known:
             asks = request.method == "POST" and request.content_type.endswith("urlencoded")
             if path.endswith("/token") or (asks and not path):
                 request = request.clone(rel_url="/token")
@@ -80,9 +97,10 @@ class Internet:
     """Two servers in a thread of their own, so that code which starts an event loop meets them."""
 
     def __init__(self, certificate: ssl.SSLContext) -> None:
-        self.plain = _EveryHost()
-        self.secure = _EveryHost(ssl_context=certificate)
-        self.secure._grants.tokens = self.plain._grants.tokens
+        options: dict[str, Any] = {"allow_public": True, "device_interval": 0.01}
+        self.plain = _EveryHost(**options)
+        self.secure = _EveryHost(ssl_context=certificate, **options)
+        self.secure._grants = self.plain._grants
         #: Where on loopback a port is of which there is one server only.
         self.ports: dict[int, int] = {}
         self._loop = asyncio.new_event_loop()

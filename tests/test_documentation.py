@@ -27,6 +27,7 @@ import published_examples
 import pytest
 import redis
 from documents import Internet, code_blocks, internet, parse, run_code
+from joserfc.jwk import ECKey
 from redis_server import running_redis
 
 import aioalf
@@ -85,6 +86,19 @@ def test_the_published_implicit_example_runs_as_printed(
 ) -> None:
     """``use_implicit_flow`` and a client with a secret that is empty; RFC 6749 section 4.2."""
     world.client_is("glBQ3nYU/8/kaVi/bIgXGA==", "")
+    opened = browser(monkeypatch)
+    before = aioalf.Client.token_manager_class
+    monkeypatch.setattr(aioalf.Client, "token_manager_class", before)  # puts it back
+    imports = "from aioalf.client import Client\nfrom aioalf.implicit_manager import *"
+    names = run_code([imports, published_examples.IMPLICIT], "the second document")
+    assert capsys.readouterr().out == "200\n"
+    assert '"method": "GET"' in names["text"]
+    assert len(opened) == 1
+    assert opened[0].startswith("https://token.endpoint/authorize?response_type=token&client_id=")
+
+
+def browser(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have somebody sign in wherever a browser is opened; gives the addresses."""
     opened: list[str] = []
 
     def open_(url: str, *_: object) -> bool:
@@ -94,14 +108,7 @@ def test_the_published_implicit_example_runs_as_printed(
 
     monkeypatch.setattr(webbrowser, "get", lambda *_: SimpleNamespace(name="a browser"))
     monkeypatch.setattr(webbrowser, "open", open_)
-    before = aioalf.Client.token_manager_class
-    monkeypatch.setattr(aioalf.Client, "token_manager_class", before)  # puts it back
-    imports = "from aioalf.client import Client\nfrom aioalf.implicit_manager import *"
-    names = run_code([imports, published_examples.IMPLICIT], "the second document")
-    assert capsys.readouterr().out == "200\n"
-    assert '"method": "GET"' in names["text"]
-    assert len(opened) == 1
-    assert opened[0].startswith("https://token.endpoint/authorize?response_type=token&client_id=")
+    return opened
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -118,6 +125,10 @@ def _sign_in(url: str) -> None:
         opener.open(url, timeout=10)
     with redirect.value as answer:
         target = urllib.parse.urlsplit(answer.headers["Location"])
+    if target.query:
+        with opener.open(target.geturl(), timeout=10) as response:
+            assert response.status == 200
+        return
     origin = f"{target.scheme}://{target.netloc}"
     callback = importlib.import_module("aioalf.interactive.page").CALLBACK_PATH
     post = urllib.request.Request(
@@ -135,9 +146,29 @@ def test_the_code_in_a_document_runs_as_printed(
 ) -> None:
     """Every Python block, one after the other, in one namespace."""
     monkeypatch.setenv("CLIENT_SECRET", world.plain.client_secret)
+    put_into_place(world, monkeypatch)
     blocks = code_blocks(read(name), "python")
     run_code(blocks, name)
     assert world.log or name != "README.rst"
+
+
+def put_into_place(world: Internet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the documents take for granted: a browser, the files they name, who the server knows."""
+    browser(monkeypatch)
+    monkeypatch.setattr("aioalf.interactive.device._LATER", 0.0)
+    monkeypatch.setattr("aioalf.protocol.device._SHORTEST_INTERVAL", 0.01)
+    before = aioalf.Client.token_manager_class
+    monkeypatch.setattr(aioalf.Client, "token_manager_class", before)  # puts it back
+    key = ECKey.generate_key("P-256")
+    public: dict[str, Any] = {**key.as_dict(private=False), "kid": "2026-11"}
+    for server in (world.plain, world.secure):
+        server.client_keys = [public]
+        server.issuers = {"robot@example.com": public}
+        server.assertions = server.subject_tokens = ["a.b.c", "the caller's token"]
+    Path("key.pem").write_bytes(key.as_pem(private=True))
+    Path("refresh-token").write_text(world.plain.issue_refresh_token() + "\n")
+    Path("projected-token").write_text("a.b.c\n")
+    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", "projected-token")
 
 
 def test_the_example_with_redis_leaves_its_token_there(world: Internet) -> None:
