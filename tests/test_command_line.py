@@ -16,12 +16,13 @@ from clients import scripted_server
 from commands import PACKAGE, TIMEOUT, Result, assert_one_line, credentials, finish, run, start
 
 import aioalf
-from aioalf.cli import io, main
+from aioalf.cli import io
 from aioalf.cli import request as request_command
 from aioalf.cli.argument_types import header
 from aioalf.cli.arguments import read_arguments
 from aioalf.cli.errors import CommandError, one_line
 from aioalf.cli.io import ClientSecret, read_body, read_secret
+from aioalf.cli.managers import manager_of
 from aioalf.cli.proxy import Proxies
 from aioalf.testing import AuthorizationServer
 
@@ -423,7 +424,7 @@ async def send(server: AuthorizationServer, url: str, to: Path) -> int:
     words = ["request", "GET", url, "-o", str(to)]
     args = await asyncio.to_thread(read_arguments, words, known)  # it reads translations
     secret, proxies = ClientSecret(server.client_secret), Proxies(None)
-    async with main._manager(args, secret, proxies, None) as manager:
+    async with manager_of(args, secret, proxies, None) as manager:
         return await request_command.send_request(args, manager, None, proxies)
 
 
@@ -643,7 +644,7 @@ async def test_ctrl_c_ends_it_with_130(server: AuthorizationServer, what: str) -
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        ((), "demo, request or token"),
+        ((), "logout, request or token"),
         (("frobnicate",), "frobnicate"),
         (("token", "--frob=hunter2", "hunter2"), "unknown option: --frob"),
         (("token", "--client_id", "hunter2"), "unknown option: --client_id"),

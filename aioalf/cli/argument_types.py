@@ -19,13 +19,14 @@ __all__ = (
     "http_url",
     "method",
     "parameter",
+    "port_range",
     "proxy",
     "proxy_url",
     "seconds",
 )
 
 _OWN_PARAMETERS = {
-    "grant_type": "it is client_credentials",
+    "grant_type": "it goes with the command",
     "client_id": "use --client-id",
     "scope": "use --scope",
 }
@@ -92,6 +93,17 @@ def parameter(text: str) -> tuple[str, str]:
     if option := _OWN_PARAMETERS.get(key):
         raise ArgumentTypeError(f"{key} is sent anyway: {option}")
     return key, value
+
+
+def port_range(text: str) -> tuple[int, int] | None:
+    """``FIRST-LAST``, or ``any`` for any free port."""
+    if text == "any":
+        return None
+    first, _, last = text.partition("-")
+    with contextlib.suppress(ValueError):
+        if 1 <= int(first) <= int(last or first) <= 65535:
+            return int(first), int(last or first)
+    raise ArgumentTypeError("two ports are needed, like 32000-32009, or: any")
 
 
 def proxy_url(text: str) -> URL:

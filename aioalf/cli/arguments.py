@@ -15,17 +15,20 @@ from typing import Any, NoReturn
 from . import argument_types
 from .errors import one_line
 from .io import print_error, writing
+from .token_arguments import add_person, add_token
 
 __all__ = ("read_arguments",)
 
-DESCRIPTION = "An OAuth 2 client: gets a token (client_credentials) and sends requests with it."
+DESCRIPTION = "An OAuth 2 client: gets a token, its own or a person's, and sends requests\nwith it."
 
 NOTES = """\
 There is no option for the client secret, because every user of the machine can
 read a command line. It is taken from --secret-file FILE, else from
-AIOALF_CLIENT_SECRET, else it is asked for, if there is a terminal.
+AIOALF_CLIENT_SECRET, else it is asked for, if there is a terminal. With --user,
+and for login and logout, a client without a secret is a public one.
 
 environment:
+  AIOALF_ISSUER            used if there is no --issuer
   AIOALF_TOKEN_ENDPOINT    used if there is no --token-endpoint
   AIOALF_CLIENT_ID         used if there is no --client-id
   AIOALF_CLIENT_SECRET     the client secret
@@ -35,7 +38,7 @@ environment:
 
 exit status:
     0  done
-    1  there is no token (demo: a count is not as claimed)
+    1  there is no token, or it is not revoked (demo: a count is not as claimed)
     2  the command line is wrong, or names a file that cannot be read
     3  the URL gave no answer, or an incomplete one
    22  --fail was given, and the status of the answer is 400 or above
@@ -69,6 +72,25 @@ examples, with the token endpoint and the client id in the environment:
   python -m aioalf token | sed 's/^/Authorization: Bearer /' |
       curl -H @- https://api.example.com/things
 
+"""
+LOGIN_EXAMPLES = """\
+examples:
+  python -m aioalf login --issuer https://login.example.com --client-id client-id \\
+      --scope 'read offline_access'
+  python -m aioalf request --user GET https://api.example.com/things \\
+      --issuer https://login.example.com --client-id client-id \\
+      --scope 'read offline_access'
+  python -m aioalf logout --issuer https://login.example.com --client-id client-id \\
+      --scope 'read offline_access'
+
+"""
+LOGIN = """\
+Have a person sign in, and keep the token for "token --user", "request --user" and
+for programs with the same issuer (or token endpoint), client id, scope, parameters
+and account. In a browser on this machine; with --device on any other device.
+"""
+LOGOUT = """\
+Revoke the token of "login", and delete it. It is deleted whatever the server says.
 """
 DEMO = """\
 Starts an authorization server on loopback, in this process, and shows the life
@@ -117,15 +139,16 @@ def read_arguments(
             command.error(f"{names[0]} stands before {args.command}: its options go after it")
         command.error(f"unknown option: {' '.join(names)}" if names else "too many arguments")
     if args.command is None:
-        parser.error("no command: demo, request or token is needed")
+        parser.error("no command: demo, login, logout, request or token is needed")
     if args.command == "demo":
         return args
-    for name in ("token_endpoint", "client_id"):
-        if not getattr(args, name):
-            option = "--" + name.replace("_", "-")
-            command.error(
-                f"no {name.replace('_', ' ')}: give {option} or set AIOALF_{name.upper()}"
-            )
+    if not args.token_endpoint and not args.issuer and not args.discovery_url:
+        command.error(
+            "no token endpoint: give --issuer or --token-endpoint, or set AIOALF_ISSUER or"
+            " AIOALF_TOKEN_ENDPOINT"
+        )
+    if not args.client_id:
+        command.error("no client id: give --client-id or set AIOALF_CLIENT_ID")
     from_stdin = {"-", "@-"}
     body = {args.data, args.json} if args.command == "request" else set()
     if args.secret_file == "-" and body & from_stdin:
@@ -151,11 +174,32 @@ def _parsers(environment: Mapping[str, str]) -> tuple[Parser, dict[str, Parser]]
         description=DEMO,
         **layout,
     )
-    shared = Parser(add_help=False)
-    _add_shared(shared.add_argument_group("the token"), environment)
+    shared, person = Parser(add_help=False), Parser(add_help=False)
+    add_token(shared.add_argument_group("the token"), environment)
+    add_person(person.add_argument_group("the person"))
+    user = Parser(add_help=False)
+    user.add_argument(
+        "--user", action="store_true", help="a person's token, which login has stored"
+    )
+    login = commands.add_parser(
+        "login",
+        parents=[shared, person],
+        help="have a person sign in",
+        description=LOGIN,
+        epilog=LOGIN_EXAMPLES + NOTES,
+        **layout,
+    )
+    logout = commands.add_parser(
+        "logout",
+        parents=[shared, person],
+        help="revoke the token of a person, and delete it",
+        description=LOGOUT,
+        epilog=LOGIN_EXAMPLES + NOTES,
+        **layout,
+    )
     request = commands.add_parser(
         "request",
-        parents=[shared],
+        parents=[shared, user, person],
         help="send a request with a token",
         description="Send a request with a token; the body of the answer goes to stdout.\n"
         "After a 401 it is sent once more, with a new token. Redirects are followed;\n"
@@ -166,7 +210,7 @@ def _parsers(environment: Mapping[str, str]) -> tuple[Parser, dict[str, Parser]]
     _add_request(request)
     token = commands.add_parser(
         "token",
-        parents=[shared],
+        parents=[shared, user, person],
         help="print an access token",
         description="Print an access token and nothing else; anyone who reads it can use it.",
         epilog=TOKEN_EXAMPLES + NOTES,
@@ -177,73 +221,15 @@ def _parsers(environment: Mapping[str, str]) -> tuple[Parser, dict[str, Parser]]
         action="store_true",
         help="print access_token, token_type, expires_at (seconds since 1970, or null), scope",
     )
-    return parser, {"demo": demo, "request": request, "token": token}
-
-
-def _variable(environment: Mapping[str, str], name: str) -> str | None:
-    # A file that was read into a variable leaves its line end there.
-    return environment.get(name, "").rstrip("\r\n") or None
-
-
-def _add_shared(group: argparse._ArgumentGroup, environment: Mapping[str, str]) -> None:
-    group.add_argument(
-        "--token-endpoint",
-        metavar="URL",
-        type=argument_types.http_url,
-        default=_variable(environment, "AIOALF_TOKEN_ENDPOINT"),
-        help="where the server gives out tokens [AIOALF_TOKEN_ENDPOINT]",
-    )
-    group.add_argument(
-        "--client-id",
-        metavar="ID",
-        default=_variable(environment, "AIOALF_CLIENT_ID"),
-        help="the client identifier [AIOALF_CLIENT_ID]",
-    )
-    group.add_argument(
-        "--secret-file",
-        metavar="FILE",
-        type=argument_types.file,
-        help="read the client secret from FILE (-: stdin)",
-    )
-    group.add_argument(
-        "--client-auth",
-        choices=("basic", "basic-raw", "post", "none"),
-        default="basic",
-        help="how id and secret are sent: basic (the default), basic-raw (Basic without encoding),"
-        " post (in the form), none (a public client)",
-    )
-    group.add_argument(
-        "--scope", action="append", default=[], help="a scope, or several with spaces; repeatable"
-    )
-    group.add_argument(
-        "--param",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        type=argument_types.parameter,
-        help="a further parameter of the token request, such as audience=...; repeatable",
-    )
-    group.add_argument(
-        "--storage",
-        metavar="FILE",
-        type=argument_types.file,
-        help="keep the token in FILE for the next time (needs the file extra)",
-    )
-    group.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=argument_types.seconds,
-        help="the time limit of a request as a whole, to the token endpoint or to URL",
-    )
-    group.add_argument(
-        "--proxy",
-        metavar="URL",
-        type=argument_types.proxy,
-        help="the proxy for all requests but those to hosts in NO_PROXY [HTTP_PROXY, HTTPS_PROXY]",
-    )
-    group.add_argument(
-        "-v", "--verbose", action="store_true", help="log to stderr; tokens appear as fingerprints"
-    )
+    for command, is_user in ((login, True), (logout, True), (demo, False)):
+        command.set_defaults(user=is_user)
+    return parser, {
+        "demo": demo,
+        "login": login,
+        "logout": logout,
+        "request": request,
+        "token": token,
+    }
 
 
 def _add_request(request: argparse.ArgumentParser) -> None:

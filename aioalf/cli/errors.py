@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 from yarl import URL
 
-from ..errors import TokenError, TokenHTTPError
+from ..errors import SignInRequired, TokenError, TokenHTTPError
 from ..redaction import redact, safe_url
 
 __all__ = ("CommandError", "ExitStatus", "command_error", "no_answer", "one_line")
@@ -27,8 +27,8 @@ IDLE_TIMEOUT = 300.0  # seconds without a byte, if there is no --timeout
 _REMEDIES = {
     "invalid_client": "check the client id and the secret; some servers want --client-auth post",
     "invalid_scope": "check --scope",
-    "unauthorized_client": "the server does not let this client use client_credentials",
-    "unsupported_grant_type": "the server does not offer client_credentials",
+    "unauthorized_client": "the server does not let this client use this grant",
+    "unsupported_grant_type": "the server does not offer this grant",
 }
 
 
@@ -76,8 +76,13 @@ def command_error(error: BaseException, args: Namespace | None) -> CommandError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return CommandError(ExitStatus.INTERRUPTED)
+    if isinstance(error, SignInRequired) and args is not None:
+        from .login import login_command
+
+        line = f"no token: a person has to sign in; run: {login_command(args)}"
+        return CommandError(ExitStatus.NO_TOKEN, line)
     if isinstance(error, TokenError):
-        reason = _token_reason(error, getattr(args, "token_endpoint", ""))
+        reason = _token_reason(error, getattr(args, "token_endpoint", "") or "")
         return CommandError(ExitStatus.NO_TOKEN, f"no token: {reason}")
     if isinstance(error, ValueError):  # the library refuses an argument that looked right so far
         return CommandError(ExitStatus.USAGE, str(error))
@@ -133,10 +138,10 @@ def _token_reason(error: TokenError, endpoint: str) -> str:
         if status == 407:
             guess = "the proxy wants a user name and a password in its URL"
         return (
-            f"the token endpoint {safe_url(endpoint)} answered {status} and no OAuth error code"
-            f" ({guess})"
+            f"the {error.endpoint_name} {error.token_endpoint or safe_url(endpoint)} answered {status}"
+            f" and no OAuth error code ({guess})"
         )
-    reason = f"the token endpoint answered {status} {error.error}"
+    reason = f"the {error.endpoint_name} answered {status} {error.error}"
     if error.error_description:
         reason += f", {error.error_description!r}"
     remedy = _REMEDIES.get(error.error)

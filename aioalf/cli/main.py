@@ -11,25 +11,13 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
-
-import aiohttp
+from collections.abc import Sequence
 
 from ..errors import TokenError
 from ..manager import TokenManager
-from ..protocol.client_auth import (
-    ClientAuth,
-    ClientSecretBasic,
-    ClientSecretBasicRaw,
-    ClientSecretPost,
-    NoClientAuth,
-)
 from ..renewal.log import NO_TOKEN
-from ..storage.base import TokenStorage
 from .arguments import read_arguments
-from .errors import CONNECT_TIMEOUT, CommandError, ExitStatus, command_error, one_line
+from .errors import CommandError, ExitStatus, command_error, one_line
 from .io import (
     ClientSecret,
     Output,
@@ -42,17 +30,12 @@ from .io import (
     read_secret,
     writing,
 )
+from .login import login, logout
+from .managers import manager_of, storage_of
 from .proxy import Proxies
 from .request import send_request
 
 __all__ = ("main",)
-
-CLIENT_AUTH: dict[str, Callable[[], ClientAuth]] = {
-    "basic": ClientSecretBasic,
-    "basic-raw": ClientSecretBasicRaw,
-    "post": ClientSecretPost,
-    "none": NoClientAuth,
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,18 +103,21 @@ def _demo() -> int:
 def _run(args: argparse.Namespace) -> int:
     _log(logging.DEBUG if args.verbose else logging.WARNING)
     secret = ClientSecret(None if args.client_auth == "none" else read_secret(args))
+    public = args.user and secret.value is None and args.client_auth is None
     body = None
     if args.command == "request":
         body = read_body(args)
         check_output(args.output)
     proxies = Proxies(args.proxy)
-    storage = _storage(args.storage)
+    storage = storage_of(args)
 
     async def work() -> int:
-        async with _manager(args, secret, proxies, storage) as manager:
+        async with manager_of(args, None if public else secret, proxies, storage) as manager:
             if args.command == "token":
                 return await _print_token(args, manager)
-            return await send_request(args, manager, body, proxies)
+            if args.command == "request":
+                return await send_request(args, manager, body, proxies)
+            return await (login if args.command == "login" else logout)(args, manager)
 
     try:
         return asyncio.run(work())
@@ -143,45 +129,6 @@ def _run(args: argparse.Namespace) -> int:
     secret.value = ask_secret(args)
     secret.missed = False
     return asyncio.run(work())
-
-
-def _storage(name: str | None) -> TokenStorage | None:
-    if name is None:
-        return None
-    from ..storage.file import FileTokenStorage
-
-    try:
-        path = Path(name).expanduser()
-    except RuntimeError as error:  # a user that does not exist
-        line = f"--storage: there is no home directory for {name}"
-        raise CommandError(ExitStatus.USAGE, line) from error
-    return FileTokenStorage(path)
-
-
-def _manager(
-    args: argparse.Namespace,
-    secret: ClientSecret,
-    proxies: Proxies,
-    storage: TokenStorage | None,
-) -> TokenManager:
-    values: dict[str, list[str]] = {}
-    for key, value in args.param:
-        values.setdefault(key, []).append(value)
-    # One value is not a list: a program with the same parameters then shares the stored token.
-    params = {key: several if len(several) > 1 else several[0] for key, several in values.items()}
-    options: dict[str, Any] = {"proxy": proxies.for_url(args.token_endpoint)}
-    if args.timeout:
-        options["timeout"] = aiohttp.ClientTimeout(total=args.timeout, connect=CONNECT_TIMEOUT)
-    return TokenManager(
-        args.token_endpoint,
-        args.client_id,
-        None if args.client_auth == "none" else secret,
-        options,
-        args.scope,
-        client_auth=CLIENT_AUTH[args.client_auth](),
-        token_storage=storage,
-        token_request_params=params,
-    )
 
 
 async def _print_token(args: argparse.Namespace, manager: TokenManager) -> int:

@@ -35,7 +35,10 @@ def log_failure(
     :param flight: the renewal; if it was in the background, no task knows of the failure.
     """
     if isinstance(error, SignInRequired):
-        logger.log(logging.WARNING if flight.awaited else logging.INFO, "%s", error)
+        if flight.awaited:
+            logger.warning(NO_TOKEN, in_short(error), ".")
+        else:
+            logger.info("The token was not renewed ahead: %s", error)
         return
     note = breaker.record_failure(error)
     cause = in_short(error)
