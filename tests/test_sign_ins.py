@@ -316,3 +316,87 @@ async def test_a_device_signs_in_at_oidc_provider_in_a_browser(
             assert (await client.get(oidc_server.resource)).status == 200
             await one.reset_token()
             assert (await client.get(oidc_server.resource)).status == 200
+
+
+async def test_a_device_signs_in_at_django_oauth_toolkit(django_server: DjangoServer) -> None:
+    """Its metadata names no such endpoint: it is given."""
+    async with FormPerson(django_server) as person:
+
+        async def show(code: DeviceCode) -> None:
+            await person.approves(code.verification_uri, code.user_code)
+
+        one = DeviceTokenManager(
+            issuer=django_server.issuer,
+            client_id=django_server.device_client_id,
+            device_authorization_endpoint=django_server.device_authorization_endpoint,
+            scope="read",
+            prompt=show,
+            clock=FakeClock(),
+        )
+        async with one, Client(token_manager=one) as client:
+            assert (await client.get(django_server.resource)).status == 200
+            await one.reset_token()
+            assert (await client.get(django_server.resource)).status == 200
+
+
+@pytest.mark.parametrize("at", ["better-auth", "oidc-provider"])
+async def test_a_device_code_runs_out(
+    better_auth_server: BetterAuthServer, oidc_server: OIDCServer, at: str
+) -> None:
+    """After the time that the server has said; nobody came."""
+    server: BetterAuthServer | OIDCServer
+    server = better_auth_server if at == "better-auth" else oidc_server
+    server.set_lifetime(120, "device_code")
+    one = DeviceTokenManager(
+        issuer=server.issuer,
+        client_id=server.native_client_id,
+        scope="openid",
+        prompt=lambda code: None,
+        clock=FakeClock(),
+    )
+    async with one:
+        with pytest.raises(AuthorizationError, match="Nobody signed in within 120 seconds"):
+            await one.get()
+
+
+# -- more of what real servers do
+
+
+async def test_a_person_signs_in_at_better_auth_whose_issuer_has_a_path(
+    better_auth_server: BetterAuthServer, chromium: Chromium
+) -> None:
+    """Code and PKCE, and a silent refresh afterwards."""
+    async with chromium.person() as person:
+        one = AuthorizationCodeTokenManager(
+            issuer=better_auth_server.issuer,
+            client_id=better_auth_server.native_client_id,
+            scope="openid offline_access",
+            port_range=None,
+            redirect_host="127.0.0.1",
+            open_browser=person.open,
+        )
+        async with one, Client(token_manager=one) as client:
+            async with signing_in(one, person) as (asking, url):
+                assert await person.approves(url, better_auth_server) == SIGNED_IN
+                await asking
+            assert (await client.get(better_auth_server.resource)).status == 200
+            await one.reset_token()
+            assert (await client.get(better_auth_server.resource)).status == 200
+
+
+async def test_within_its_grace_period_django_answers_an_old_refresh_token_again(
+    django_server: DjangoServer,
+) -> None:
+    """Rule 29: the answer was lost, and nobody has to sign in."""
+    django_server.set_grace_period(60)
+    storage = TokenStorage()
+    async with FormPerson(django_server) as person:
+        options = {"open_browser": person.open, "token_storage": storage}
+        async with at_django(django_server, **options) as one:
+            await one.get()
+            before = storage.token
+            await one.reset_token()
+            storage.token = before
+        async with at_django(django_server, **options) as two:
+            await two.reset_token()
+        assert len(person.opened) == 1
