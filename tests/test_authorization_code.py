@@ -36,6 +36,7 @@ from aioalf import (
     use_authorization_code_flow,
 )
 from aioalf.interactive import browser as browser_module
+from aioalf.interactive.receiver import LoopbackReceiver
 from aioalf.testing import AuthorizationServer
 
 
@@ -181,6 +182,31 @@ async def test_the_code_can_come_in_the_query_or_by_post(
         await one.get()
     assert asked(browser.opened[0])["response_mode"] == mode
     assert ("code=" in browser.visited[0]) == (mode == "query")
+
+
+async def test_a_code_needs_no_script_and_no_second_request(
+    server: AuthorizationServer, browser: FakeBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 18: a plain navigation. Browsers ask a person before a page may fetch from loopback."""
+    asked_for: list[str] = []
+    respond = LoopbackReceiver._respond
+
+    async def spy(self: LoopbackReceiver, request: Any) -> Any:
+        asked_for.append(f"{request.method} {request.path}")
+        return await respond(self, request)
+
+    monkeypatch.setattr(LoopbackReceiver, "_respond", spy)
+    async with manager(server, open_browser=browser) as one:
+        await one.get()
+        await browser.done()
+    assert asked_for == ["GET /"]
+
+
+@pytest.mark.parametrize("host", ["app.example.com", "https://localhost", "0.0.0.0", ""])
+def test_a_redirect_goes_to_this_machine_and_nowhere_else(host: str) -> None:
+    """Rule 20: no https on loopback, whose certificate nobody would trust."""
+    with pytest.raises(ValueError, match=r"redirect_host is .* no other interface"):
+        AuthorizationCodeTokenManager("https://a.example/token", "id", redirect_host=host)
 
 
 async def test_a_confidential_client_proves_itself_and_uses_pkce_too(
