@@ -104,6 +104,8 @@ def parse_private_key(text: str) -> tuple[PrivateKey, dict[str, str]]:
 
 def _algorithm(key: PrivateKey) -> str:
     if isinstance(key, OKPKey):
+        if key.curve_name.startswith("X"):
+            raise TokenError(f"The key is of the curve {key.curve_name}: it cannot sign.")
         return "EdDSA"
     if isinstance(key, ECKey):
         return _CURVES[key.raw_value.curve.name]
