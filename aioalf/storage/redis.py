@@ -25,10 +25,7 @@ __all__ = ("RedisTokenStorage",)
 logger = logging.getLogger("aioalf")
 _INSTALL = 'RedisTokenStorage needs more: pip install "aio-alf[redis]"'
 _CLOCK = Clock()
-_POLL, _LONGEST_POLL = (
-    0.2,
-    1.0,
-)  # seconds between two attempts at a lock that another holds; doubling
+_POLL, _LONGEST_POLL = 0.2, 1.0  # seconds between two attempts at a lock; doubling
 _EXPIRED_FOR = 60.0  # seconds after its expiry for which a token is kept: clocks differ
 _LONGEST = 10 * 366 * 86400.0  # seconds; Redis refuses an expiry that is absurdly far away
 
