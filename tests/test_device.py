@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientTimeout
 from fakes import FakeClock
 
 from aioalf import (
@@ -22,6 +24,7 @@ from aioalf import (
     DeviceCode,
     DeviceTokenManager,
     FileTokenStorage,
+    NoClientAuth,
     TokenError,
     TokenHTTPError,
     TokenStorage,
@@ -145,6 +148,18 @@ async def test_a_client_with_a_secret_proves_itself_in_both_requests(
             assert request.form["client_id"] == server.client_id
 
 
+async def test_a_client_that_is_to_send_no_secret_sends_none(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Rule 6: Auth0 answers 403 if one is sent."""
+    options = {"client_secret": server.client_secret, "client_auth": NoClientAuth()}
+    async with manager(server, Person(server), clock, **options) as one:
+        await one.get()
+    for request in server.log:
+        assert "Authorization" not in request.headers
+        assert "client_secret" not in request.form
+
+
 async def test_a_secret_that_is_not_there_is_named(
     server: AuthorizationServer, clock: FakeClock
 ) -> None:
@@ -198,6 +213,18 @@ async def test_each_slow_down_adds_five_seconds_however_many_there_are(
     assert clock.sleeps == [6 + 5 * number for number in range(21)]
 
 
+async def test_a_slow_down_counts_for_the_rest_of_the_sign_in(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Rule 2: RFC 8628 section 3.5, whatever the answers after it are."""
+    server.answer_next(**failing(400, "slow_down"))
+    server.answer_next(**failing(400, "authorization_pending"))
+    server.answer_next(**failing(503))
+    async with manager(server, Person(server), clock) as one:
+        await one.get()
+    assert clock.sleeps == [6, 11, 11, 11]
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 428, 200])
 async def test_an_answer_is_judged_by_its_error_not_by_its_status(
     server: AuthorizationServer, clock: FakeClock, status: int
@@ -210,25 +237,65 @@ async def test_an_answer_is_judged_by_its_error_not_by_its_status(
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
+@pytest.mark.parametrize("error", [None, "temporarily_unavailable", "Internal Server Error"])
 async def test_a_server_in_trouble_is_passed_over(
-    server: AuthorizationServer, clock: FakeClock, status: int
+    server: AuthorizationServer, clock: FakeClock, status: int, error: str | None
 ) -> None:
-    """Rule 3: else one bad moment ends a sign-in half done; Retry-After counts."""
-    server.answer_next(**failing(status))
-    server.answer_next(**failing(status, retry_after="30"))
+    """Rule 3: else one bad moment ends a sign-in half done; Retry-After counts if it is longer.
+
+    A gateway or a framework may call it an error by a name of its own.
+    """
+    server.answer_next(**failing(status, error))
+    server.answer_next(**failing(status, error, retry_after="30"))
+    server.answer_next(**failing(status, error, retry_after="2"))
     async with manager(server, Person(server), clock) as one:
         await one.get()
-    assert clock.sleeps == [6, 6, 31]
+    assert clock.sleeps == [6, 6, 31, 6]
 
 
-async def test_a_poll_without_an_answer_doubles_the_interval(
+async def test_a_server_that_is_away_for_longer_than_the_code_lives_is_named(
     server: AuthorizationServer, clock: FakeClock
 ) -> None:
-    """Rule 4: RFC 8628 section 3.5 asks for an exponential back-off."""
-    server.drop_next(2)
+    """Rule 3: it is not the person who did not come; and that is not waited for."""
+    server.answer_next(**failing(429, retry_after="7000"))
     async with manager(server, Person(server), clock) as one:
+        with pytest.raises(TokenHTTPError, match="429"):
+            await one.get()
+    assert clock.sleeps == [6]
+
+
+@pytest.mark.parametrize("retries", [0, 5])
+async def test_a_poll_without_an_answer_doubles_the_interval(
+    server: AuthorizationServer, clock: FakeClock, retries: int
+) -> None:
+    """Rule 4: RFC 8628 section 3.5 asks for an exponential back-off; `token_retries` is not for polls."""
+    server.drop_next(5)
+    async with manager(server, Person(server), clock, token_retries=retries) as one:
         await one.get()
-    assert clock.sleeps == [6, 11, 21]
+    assert clock.sleeps == [6, 11, 21, 41, 61, 61]
+
+
+async def test_a_poll_that_hangs_is_one_without_an_answer(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Rule 4: the time-out of the request ends it."""
+    server.stall_next()
+    options = {"http_options": {"timeout": ClientTimeout(total=0.05)}}
+    async with manager(server, Person(server), clock, **options) as one:
+        await one.get()
+    assert clock.sleeps == [6, 11]
+
+
+async def test_a_poll_without_an_answer_does_not_make_the_next_ones_faster(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Rules 1 and 4: the server has asked for more than a minute between two polls."""
+    server.device_lifetime = 5000
+    server.answer_next(**failing(400, "slow_down", times=13))
+    server.drop_next()
+    async with manager(server, Person(server), clock, authorization_timeout=5000) as one:
+        await one.get()
+    assert clock.sleeps[-2:] == [71, 71]
 
 
 async def test_an_answer_that_says_something_else_ends_it(
@@ -266,19 +333,36 @@ async def test_a_person_declines(server: AuthorizationServer, clock: FakeClock) 
 
 
 @pytest.mark.parametrize(
-    ("expires_in", "timeout", "waited"), [(60, 1800, 60), (600, 100, 100), (None, 3600, 1800)]
+    ("expires_in", "timeout", "waited"),
+    [
+        (60, 1800, 60),
+        ("60", 1800, 60),
+        (600, 100, 100),
+        (1e300, 100, 100),
+        (None, 3600, 1800),
+        ("soon", 3600, 1800),
+        (True, 3600, 1800),
+        ([60], 3600, 1800),
+    ],
 )
 async def test_a_device_stops_at_a_deadline_of_its_own(
-    server: AuthorizationServer, clock: FakeClock, expires_in: Any, timeout: float, waited: float
+    server: AuthorizationServer,
+    clock: FakeClock,
+    expires_in: Any,
+    timeout: float,
+    waited: float,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Rule 8: some servers say pending for ever. 30 minutes, if nobody has set a limit."""
     server.device_interval = 0
-    server.device_parameters = {"expires_in": expires_in}
+    interval = min(waited / 10, 60)
+    server.device_parameters = {"expires_in": expires_in, "interval": interval}
     server.answer_next(**failing(400, "authorization_pending", times=10_000))
     async with manager(server, Person(server, None), clock, authorization_timeout=timeout) as one:
         with pytest.raises(AuthorizationError, match=f"within {waited:g} seconds"):
             await one.get()
-    assert waited - 7 < sum(clock.sleeps) <= waited
+    assert waited - interval - 2 < sum(clock.sleeps) <= waited
+    assert "the token is used" not in caplog.text  # of an expires_in that cannot be read
 
 
 # -- what is shown
@@ -297,6 +381,28 @@ async def test_the_code_and_both_addresses_are_printed(
     assert not captured.out
     for text in (f"{server.url}/device\n", f"?user_code={device.user_code}\n", device.user_code):
         assert text in captured.err
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_without_a_console_a_warning_says_that_nobody_is_told(
+    server: AuthorizationServer,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    closed: bool,
+) -> None:
+    """pythonw has no stderr; somebody may sign in all the same, by the server's own list of devices."""
+    stream = None
+    if closed:
+        stream = io.StringIO()
+        stream.close()
+    server.answer_next(**failing(400, "access_denied"))
+    async with manager(server, None, clock) as one:
+        with monkeypatch.context() as context:
+            context.setattr(sys, "stderr", stream)
+            with pytest.raises(AuthorizationError, match="refused"):
+                await one.get()
+    assert "Nobody can be told where to sign in" in caplog.text
 
 
 async def test_an_address_that_an_old_server_names_differently_is_shown(
@@ -322,12 +428,17 @@ async def test_an_address_that_an_old_server_names_differently_is_shown(
         ({"device_code": 5}, "holds no device_code"),
         ({"user_code": None}, "holds no user_code"),
         ({"user_code": "AB\x1b[31mCD"}, "holds no user_code"),
+        ({"user_code": "AB\nCD"}, "holds no user_code"),
+        ({"user_code": "AB\u202eCD"}, "holds no user_code"),
+        ({"user_code": "A" * 3000}, "holds no user_code"),
+        ({"user_code": 123456}, "holds no user_code"),
         ({"verification_uri": None}, "holds no verification_uri"),
         ({"verification_uri": "/device"}, "holds no verification_uri"),
         ({"verification_uri": "javascript:alert(1)"}, "holds no verification_uri"),
         ({"verification_uri": "https://a.example/\x1b]8;;"}, "holds no verification_uri"),
         ({"verification_uri": "https://user@a.example/"}, "holds no verification_uri"),
         ({"verification_uri": ["https://a.example"]}, "holds no verification_uri"),
+        ({"verification_uri": None, "verification_url": "file:///etc"}, "holds no verification_uri"),
         ({"expires_in": 0}, "has expired already"),
         ({"expires_in": -5}, "has expired already"),
     ],
@@ -393,6 +504,25 @@ async def test_a_prompt_may_be_plain_and_one_that_raises_is_an_error(
     async with manager(server, broken, clock) as two:
         with pytest.raises(TokenError, match=r"The prompt for the sign-in failed \(RuntimeError\)"):
             await two.get()
+
+
+async def test_a_prompt_that_hangs_is_given_as_long_as_the_code(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Then its code counts no more; and the storage's lock is not held for longer."""
+    ended: list[int] = []
+
+    async def hanging(code: DeviceCode) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(1)
+
+    async with manager(server, hanging, clock, authorization_timeout=0.02) as one:
+        with pytest.raises(TokenError, match=r"The prompt for the sign-in failed \(TimeoutError\)"):
+            await one.get()
+    assert ended == [1]
+    assert server.token_requests == 0
 
 
 # -- its end
