@@ -438,7 +438,10 @@ async def test_an_address_that_an_old_server_names_differently_is_shown(
         ({"verification_uri": "https://a.example/\x1b]8;;"}, "holds no verification_uri"),
         ({"verification_uri": "https://user@a.example/"}, "holds no verification_uri"),
         ({"verification_uri": ["https://a.example"]}, "holds no verification_uri"),
-        ({"verification_uri": None, "verification_url": "file:///etc"}, "holds no verification_uri"),
+        (
+            {"verification_uri": None, "verification_url": "file:///etc"},
+            "holds no verification_uri",
+        ),
         ({"expires_in": 0}, "has expired already"),
         ({"expires_in": -5}, "has expired already"),
     ],
