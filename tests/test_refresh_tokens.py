@@ -780,8 +780,8 @@ async def test_extra_is_not_logged(
     async with manager(server, clock, token_storage=Broken("save", OSError("full"))) as one:
         token = await one.get()
         await one.reset_token()
+        server.answer_next(400, JSON, '{"error": "x", "id_token": "s3cr3t.id.token"}')
         with pytest.raises(TokenError) as caught:
-            server.answer_next(400, JSON, '{"error": "x", "id_token": "s3cr3t.id.token"}')
             await one.reset_token()
     assert token.extra["id_token"] == "s3cr3t.id.token"
     assert "s3cr3t" not in caplog.text + repr(caught.value) + repr(token) + repr(one)
