@@ -20,7 +20,6 @@ from weakref import WeakSet
 from .errors import TokenError
 from .protocol.token_endpoint import token_from
 from .renewal.cache import TokenCache
-from .renewal.on_demand import demand
 from .renewal.single_flight import Flight
 from .token import Token, usable_access_token
 
@@ -140,6 +139,8 @@ class OverridableSteps:
 
         :raises TokenError: there is none to be had.
         """
+        from .renewal.on_demand import demand
+
         await demand(self._cache)
 
     async def _get_by_overrides(self) -> Token:

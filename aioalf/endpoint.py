@@ -34,13 +34,17 @@ from yarl import URL
 
 from .backoff import LONGEST_PAUSE, backoff, read_retry_after
 from .clock import Clock
-from .endpoint_url import TOKEN_ENDPOINT, validate_url
 from .errors import TokenError, TokenErrorResponse, TokenHTTPError
 from .protocol.client_auth import ClientAuth, ClientAuthContext
-from .protocol.token_endpoint import DEVICE_CODE, encode_form, read_token_response
+from .protocol.token_endpoint import (
+    DEVICE_CODE,
+    TOKEN_ENDPOINT,
+    encode_form,
+    read_token_response,
+)
 from .redaction import safe_url, secrets_of
 
-__all__ = ("REVOCATION_ENDPOINT", "TOKEN_ENDPOINT", "EndpointClient")
+__all__ = ("REVOCATION_ENDPOINT", "EndpointClient")
 
 logger = logging.getLogger("aioalf")
 
@@ -107,6 +111,8 @@ class EndpointClient:
         :raises TokenError: the server gave an error, or no answer.
         """
         if self._validated.get(name, ("", None))[0] != url:
+            from .endpoint_url import validate_url  # once for each endpoint
+
             self._validated[name] = (url, validate_url(url, name))
         endpoint = self._validated[name][1]
         client_id, client_secret = credentials
@@ -150,6 +156,8 @@ class EndpointClient:
         :return: the status and the body.
         :raises TokenError: there is no answer, a redirect, or one that is too long or cut short.
         """
+        from .endpoint_url import validate_url
+
         response, body = await self._send(name, validate_url(url, name), None, None, {})
         return response.status, body
 

@@ -8,13 +8,12 @@ import logging
 from yarl import URL
 
 from .errors import TokenError
+from .protocol.token_endpoint import TOKEN_ENDPOINT
 from .redaction import safe_url
 
-__all__ = ("TOKEN_ENDPOINT", "is_cleartext", "validate_url")
+__all__ = ("is_cleartext", "validate_url")
 
 logger = logging.getLogger("aioalf")
-
-TOKEN_ENDPOINT = "token endpoint"
 
 
 def validate_url(url: object, name: str = TOKEN_ENDPOINT) -> URL:

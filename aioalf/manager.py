@@ -16,11 +16,10 @@ from yarl import URL
 from .clock import Clock
 from .compat import OverridableSteps
 from .endpoint import EndpointClient
-from .endpoint_url import TOKEN_ENDPOINT
 from .errors import TokenError, TokenHTTPError
 from .manager_verbs import ManagerVerbs
 from .protocol.client_auth import ClientAuth, ClientSecret, ClientSecretBasic, NoClientAuth
-from .protocol.token_endpoint import complete_form, scope_string, token_from
+from .protocol.token_endpoint import TOKEN_ENDPOINT, complete_form, scope_string, token_from
 from .redaction import safe_url
 from .sessions import refuse_to_be_pickled
 from .token import Token

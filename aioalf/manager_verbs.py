@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .renewal.on_demand import renew_in_background
 from .token import Token
 
 if TYPE_CHECKING:
@@ -64,6 +63,8 @@ class ManagerVerbs:
 
     def renew_in_background(self, rejected: Token) -> None:
         """Replace a rejected token for the next call; no task waits for it."""
+        from .renewal.on_demand import renew_in_background
+
         renew_in_background(self._cache, rejected)
 
     def report_accepted(self, token: Token, *, resent: bool = False) -> None:

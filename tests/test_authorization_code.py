@@ -27,6 +27,7 @@ from aioalf import (
     AuthorizationCodeTokenManager,
     AuthorizationError,
     Client,
+    ClientSecretPost,
     SignInRequired,
     Token,
     TokenError,
@@ -35,6 +36,7 @@ from aioalf import (
     use_authorization_code_flow,
 )
 from aioalf.interactive import browser as browser_module
+from aioalf.interactive.receiver import LoopbackReceiver
 from aioalf.testing import AuthorizationServer
 
 
@@ -182,6 +184,31 @@ async def test_the_code_can_come_in_the_query_or_by_post(
     assert ("code=" in browser.visited[0]) == (mode == "query")
 
 
+async def test_a_code_needs_no_script_and_no_second_request(
+    server: AuthorizationServer, browser: FakeBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 18: a plain navigation. Browsers ask a person before a page may fetch from loopback."""
+    asked_for: list[str] = []
+    respond = LoopbackReceiver._respond
+
+    async def spy(self: LoopbackReceiver, request: Any) -> Any:
+        asked_for.append(f"{request.method} {request.path}")
+        return await respond(self, request)
+
+    monkeypatch.setattr(LoopbackReceiver, "_respond", spy)
+    async with manager(server, open_browser=browser) as one:
+        await one.get()
+        await browser.done()
+    assert asked_for == ["GET /"]
+
+
+@pytest.mark.parametrize("host", ["app.example.com", "https://localhost", "0.0.0.0", ""])
+def test_a_redirect_goes_to_this_machine_and_nowhere_else(host: str) -> None:
+    """Rule 20: no https on loopback, whose certificate nobody would trust."""
+    with pytest.raises(ValueError, match=r"redirect_host is .* no other interface"):
+        AuthorizationCodeTokenManager("https://a.example/token", "id", redirect_host=host)
+
+
 async def test_a_confidential_client_proves_itself_and_uses_pkce_too(
     server: AuthorizationServer, browser: FakeBrowser
 ) -> None:
@@ -222,6 +249,40 @@ async def test_without_an_authorization_endpoint_the_error_names_the_remedy() ->
     async with one:
         with pytest.raises(TokenError, match=r"Missing authorization endpoint.*issuer="):
             await one.get()
+
+
+async def test_nobody_signs_in_for_nothing(browser: FakeBrowser) -> None:
+    """What is needed after it is looked for before."""
+    given: dict[str, Any] = {"client_id": "id", "port_range": None, "open_browser": browser}
+    given["authorization_endpoint"] = "https://login.example.com/authorize"
+    async with AuthorizationCodeTokenManager(**given) as one:
+        with pytest.raises(TokenError, match="Missing token endpoint"):
+            await one.get()
+    given |= {
+        "token_endpoint": "https://login.example.com/token",
+        "client_auth": ClientSecretPost(),
+    }
+    async with AuthorizationCodeTokenManager(**given) as two:
+        with pytest.raises(TokenError, match="Missing credentials"):
+            await two.get()
+    assert not browser.opened
+
+
+async def test_endpoints_that_are_all_given_need_no_metadata(
+    server: AuthorizationServer, browser: FakeBrowser
+) -> None:
+    """The issuer is then there for the ``iss`` of the answer alone."""
+    server.answer_next(404, times=9, at="metadata")
+    options = {
+        "token_endpoint": server.token_endpoint,
+        "authorization_endpoint": server.authorization_endpoint,
+        "open_browser": browser,
+    }
+    async with manager(server, **options) as one:
+        await one.get()
+        server.authorization_parameters = {"iss": "https://evil.example.com"}
+        with pytest.raises(AuthorizationError, match="another issuer"):
+            await one.sign_in()
 
 
 # -- an answer that is not used
@@ -483,6 +544,16 @@ async def test_accounts_do_not_share_a_stored_token(
             tokens.append((await one.get()).access_token)
     assert tokens[0] == tokens[2] != tokens[1]
     assert len(browser.opened) == 2
+
+
+async def test_a_sign_in_that_a_request_has_begun_is_enough_for_sign_in(
+    server: AuthorizationServer, browser: FakeBrowser
+) -> None:
+    """One window, not two."""
+    async with manager(server, open_browser=browser) as one:
+        first, second = await asyncio.gather(one.get(), one.sign_in())
+    assert first is second
+    assert len(browser.opened) == 1
 
 
 # -- PAR

@@ -112,7 +112,7 @@ async def test_a_key_may_be_a_jwk(server: AuthorizationServer) -> None:
 async def test_an_assertion_says_what_rfc_7523_asks_for_and_no_more(
     server: AuthorizationServer, clock: FakeClock
 ) -> None:
-    """Rules 33 and 34: the issuer alone as audience, whole seconds rounded down, no nbf."""
+    """Rules 33 to 35: the issuer as audience, seconds rounded down, no nbf; kid and x5t if asked."""
     server.time = clock.time
     clock.advance(0.9)
     server.client_keys = [public_of("ES256", kid="2026-11")]

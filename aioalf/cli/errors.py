@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import traceback
 from argparse import Namespace
 from pathlib import Path
@@ -77,9 +78,7 @@ def command_error(error: BaseException, args: Namespace | None) -> CommandError:
     if isinstance(error, KeyboardInterrupt):
         return CommandError(ExitStatus.INTERRUPTED)
     if isinstance(error, SignInRequired) and args is not None:
-        from .login import login_command
-
-        line = f"no token: a person has to sign in; run: {login_command(args)}"
+        line = f"no token: a person has to sign in; run: {_login_command(args)}"
         return CommandError(ExitStatus.NO_TOKEN, line)
     if isinstance(error, TokenError):
         reason = _token_reason(error, getattr(args, "token_endpoint", "") or "")
@@ -146,3 +145,19 @@ def _token_reason(error: TokenError, endpoint: str) -> str:
         reason += f", {error.error_description!r}"
     remedy = _REMEDIES.get(error.error)
     return f"{reason} ({remedy})" if remedy else reason
+
+
+def _login_command(args: Namespace) -> str:
+    """Return the command that signs in for the same token. It holds no secret: none can be an option."""
+    words = ["python", "-m", "aioalf", "login"]
+    for name in ("issuer", "discovery_url", "token_endpoint", "client_id", "account", "storage"):
+        if (value := getattr(args, name)) is not None:
+            words += ["--" + name.replace("_", "-"), value]
+    for scope in args.scope:
+        words += ["--scope", scope]
+    for option, pairs in (("param", args.param), ("authorization-param", args.authorization_param)):
+        for key, value in pairs:
+            words += [f"--{option}", f"{key}={value}"]
+    if args.device:
+        words.append("--device")
+    return shlex.join(words)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import sys
 import time
 from argparse import Namespace
@@ -17,7 +16,7 @@ from ..manager import TokenManager
 from .errors import CommandError, ExitStatus
 from .io import print_error
 
-__all__ = ("login", "login_command", "logout")
+__all__ = ("login", "logout")
 
 
 async def login(args: Namespace, manager: TokenManager) -> int:
@@ -55,22 +54,6 @@ async def logout(args: Namespace, manager: TokenManager) -> int:
         raise CommandError(ExitStatus.NO_TOKEN, line) from error
     print_error("Signed out.")
     return 0
-
-
-def login_command(args: Namespace) -> str:
-    """Return the command that signs in for the same token. It holds no secret: none can be an option."""
-    words = ["python", "-m", "aioalf", "login"]
-    for name in ("issuer", "discovery_url", "token_endpoint", "client_id", "account", "storage"):
-        if (value := getattr(args, name)) is not None:
-            words += ["--" + name.replace("_", "-"), value]
-    for scope in args.scope:
-        words += ["--scope", scope]
-    for option, pairs in (("param", args.param), ("authorization-param", args.authorization_param)):
-        for key, value in pairs:
-            words += [f"--{option}", f"{key}={value}"]
-    if args.device:
-        words.append("--device")
-    return shlex.join(words)
 
 
 @asynccontextmanager

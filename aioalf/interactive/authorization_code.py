@@ -143,7 +143,9 @@ class AuthorizationCodeTokenManager(SignInTokenManager):
                 " way.",
                 safe_url(endpoint),
             )
-        metadata = {} if self._discovery is None else await self._discovery.metadata()
+        await self._check_exchange()
+        given = self._discovery is None or (self._authorization_endpoint and self._token_endpoint)
+        metadata = {} if given or self._discovery is None else await self._discovery.metadata()
         host, path = self._redirect
         verifier, timeout = new_verifier(), self._authorization_timeout
         receiver = LoopbackReceiver(

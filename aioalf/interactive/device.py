@@ -99,6 +99,7 @@ class DeviceTokenManager(SignInTokenManager):
     async def _ask_person(self) -> Mapping[str, Any]:
         """Show a code (RFC 8628 section 3.3), and ask for the token until it is there (section 3.4)."""
         clock = self._cache.clock
+        await self._check_exchange()
         form = {"client_id": self._client_id, "scope": scope_string(self._scope), **self._params}
         form = {name: value for name, value in form.items() if value is not None}
         response = await self._request(_DEVICE_ENDPOINT, form)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from ..errors import AuthorizationError, TokenError
 from ..manager import TokenManager
+from ..protocol.token_endpoint import TOKEN_ENDPOINT
 from ..renewal.circuit_breaker import CircuitBreaker, RenewalThrottle
 from ..renewal.on_demand import demand
 from ..storage.base import TokenStorage
@@ -108,6 +109,15 @@ class SignInTokenManager(TokenManager):
         if not response.get("refresh_token"):
             self._tell_of_no_refresh_token()
         return response
+
+    async def _check_exchange(self) -> None:
+        """Check that a token can be asked for once the person has signed in: else they did it for nothing.
+
+        :raises TokenError: the token endpoint, or the client secret, is missing.
+        """
+        if not await self._url_of(TOKEN_ENDPOINT):
+            raise TokenError(f"Missing {TOKEN_ENDPOINT}")
+        await self._credentials()
 
     @abstractmethod
     async def _ask_person(self) -> Mapping[str, Any]:

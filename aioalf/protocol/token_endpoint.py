@@ -19,6 +19,7 @@ from ..token import Token, read_expires_in, usable_access_token
 
 __all__ = (
     "DEVICE_CODE",
+    "TOKEN_ENDPOINT",
     "complete_form",
     "encode_form",
     "read_token_response",
@@ -41,6 +42,8 @@ _ERROR_CODES = frozenset(
     " authorization_pending slow_down access_denied expired_token invalid_target invalid_token"
     " unsupported_token_type server_error temporarily_unavailable".split()
 )
+#: The name of the endpoint, in messages and where endpoints are told apart.
+TOKEN_ENDPOINT = "token endpoint"
 #: The grant type of RFC 8628 section 3.4.
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 _HAVE_SCOPE = frozenset({"authorization_code", "refresh_token", DEVICE_CODE})
@@ -136,7 +139,7 @@ def read_token_response(
     *,
     charset: str | None = None,
     secrets: Callable[[], list[str]] = list,
-    endpoint: str = "token endpoint",
+    endpoint: str = TOKEN_ENDPOINT,
 ) -> dict[str, Any]:
     """Read the parameters of a response (RFC 6749 sections 5.1 and 5.2).
 
@@ -174,7 +177,7 @@ def _error(
 ) -> TokenError:
     if status < 400 and params is None:
         kind = re.sub(_NO_ERROR_CODE, "?", redact(content_type, secrets))[:80]
-        expected = "a token response" if endpoint == "token endpoint" else "its response"
+        expected = "a token response" if endpoint == TOKEN_ENDPOINT else "its response"
         return TokenError(
             f"The {endpoint} answered {status} with a body that is not {expected} ({len(body)} bytes,"
             f" {kind or 'no content type'}): a JSON object was expected. Is it the right URL?"
@@ -190,9 +193,7 @@ def _error(
     elif "error" in error_params:  # it goes into one line of a log, whatever it is
         error_params["error"] = re.sub(_NO_ERROR_CODE, "?", error_params["error"])[:100]
     named = f" ({error_params['error']})" if "error" in error_params else ""
-    failed = (
-        "Failed to request token" if endpoint == "token endpoint" else f"The {endpoint} refused"
-    )
+    failed = "Failed to request token" if endpoint == TOKEN_ENDPOINT else f"The {endpoint} refused"
     http_error = TokenHTTPError(f"{failed}{named}", status, excerpt(text, secrets), **error_params)
     http_error.endpoint_name = endpoint
     return http_error

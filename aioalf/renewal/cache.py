@@ -199,13 +199,14 @@ class TokenCache:
         while (flight := self.flights.current) is not None:
             if flight.called_from_inside:
                 return await self._renew("missing", replaced, None)
-            if flight.reason == REVOCATION or (reason == "sign-in" and flight.reason != reason):
+            if flight.reason == REVOCATION or (reason == "sign-in" and not flight.asked):
                 await flight.wait_over()
+                if flight.asked and self.cached is not None:  # somebody has just signed in
+                    return self.cached.token
                 continue
             asks, flight.may_ask = flight.may_ask, flight.may_ask or may_ask
             try:
-                joined: Token = await flight.join()
-                return joined
+                return await flight.join()  # type: ignore[no-any-return]
             except SignInRequired:
                 if asks or not may_ask:
                     raise  # else it found out before this caller came, who may be asked
@@ -214,8 +215,7 @@ class TokenCache:
         work = self._renew(reason, replaced, self.flights.last)
         timeout = self.lock_timeout + self.fetch_timeout
         self.flights.last = flight = Flight(work, timeout=timeout, reason=reason, may_ask=may_ask)
-        token: Token = await flight.join()
-        return token
+        return await flight.join()  # type: ignore[no-any-return]
 
     async def _renew(
         self, reason: Reason, replaced: Token | None, last: Flight[Token] | None
