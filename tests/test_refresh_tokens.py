@@ -18,6 +18,7 @@ from managing import until
 from storages import Broken, OneSlot
 
 from aioalf import (
+    AuthorizationError,
     Client,
     FileTokenStorage,
     RefreshTokenManager,
@@ -65,6 +66,8 @@ class SigningIn(SignInTokenManager):
         self.server, self.sign_ins = server, 0
         #: A sign-in waits for it, if it is there.
         self.gate: asyncio.Event | None = None
+        #: Whether the person says no.
+        self.refuses = False
         super().__init__(
             server.token_endpoint,
             server.client_id,
@@ -77,6 +80,8 @@ class SigningIn(SignInTokenManager):
         self.sign_ins += 1
         if self.gate is not None:
             await self.gate.wait()
+        if self.refuses:
+            raise AuthorizationError("The sign-in was refused", error="access_denied")
         return {
             "access_token": self.server.issue(3600),
             "expires_in": 3600,
@@ -646,6 +651,27 @@ async def test_an_unattended_program_is_told_that_a_person_is_needed(
         assert (await client.get(server.resource)).status == 200
         server.revoke_all()
         assert (await client.get(server.resource)).status == 200  # by the refresh token
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+async def test_a_sign_in_that_waits_for_a_request_has_its_outcome_and_no_older_token(
+    server: AuthorizationServer, clock: FakeClock, refuses: bool
+) -> None:
+    """The request finds its refresh token refused, and asks a person: one window for both."""
+    one = SigningIn(server, clock)
+    async with one:
+        first = await one.get()
+        server.revoke_all(refresh_tokens=True)
+        clock.advance(7200)
+        server.latency, one.refuses = 0.02, refuses
+        asking = asyncio.ensure_future(one.get())
+        await server.wait_until(lambda: server.token_requests == 1)
+        outcomes = await asyncio.gather(asking, one.sign_in(), return_exceptions=True)
+        if refuses:
+            assert [type(outcome) for outcome in outcomes] == [AuthorizationError] * 2
+        else:
+            assert outcomes[0] is outcomes[1] is not first
+    assert one.sign_ins == 2
 
 
 async def test_a_sign_in_in_another_process_is_noticed_at_the_next_request(
