@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientTimeout
 from fakes import FakeClock
+from storages import Slow
 
 from aioalf import (
     AuthorizationError,
@@ -118,11 +119,13 @@ async def test_a_person_signs_in_elsewhere_once_and_the_token_is_renewed_silentl
     assert grants[-2:] == ["device_code", "refresh_token"]
 
 
+@pytest.mark.parametrize("on_refresh", [False, True])
 async def test_a_device_asks_as_rfc_8628_says(
-    server: AuthorizationServer, clock: FakeClock
+    server: AuthorizationServer, clock: FakeClock, on_refresh: bool
 ) -> None:
     """Rules 6 and 7: the client id in every request, the scope in the first alone."""
-    async with manager(server, Person(server, after=2), clock, scope="read") as one:
+    options = {"scope": "read", "scope_on_refresh": on_refresh}
+    async with manager(server, Person(server, after=2), clock, **options) as one:
         await one.get()
     request = next(request for request in server.log if request.kind == "device")
     assert request.form == {"client_id": server.client_id, "scope": "read"}
@@ -167,6 +170,22 @@ async def test_a_secret_that_is_not_there_is_named(
     async with manager(server, Person(server), clock, client_auth=ClientSecretBasic()) as one:
         with pytest.raises(TokenError, match="Missing credentials"):
             await one.get()
+
+
+async def test_nobody_is_shown_a_code_for_nothing(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Without a token endpoint, the sign-in would end in an error once the person is done."""
+    person = Person(server)
+    options = {
+        "issuer": None,
+        "device_authorization_endpoint": server.device_authorization_endpoint,
+    }
+    async with manager(server, person, clock, **options) as one:
+        with pytest.raises(TokenError, match="Missing token endpoint"):
+            await one.get()
+    assert not person.shown
+    assert not server.log
 
 
 # -- how often it asks
@@ -310,6 +329,28 @@ async def test_an_answer_that_says_something_else_ends_it(
     assert server.token_requests == 3
 
 
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"status": 302, "headers": {"Location": "https://evil.example/"}}, "redirect"),
+        (
+            {"status": 200, "headers": {"Content-Type": "text/html"}, "body": "<html>"},
+            "not a token",
+        ),
+        ({"status": 200, "headers": JSON, "body": '{"token_type": "Bearer"}'}, "no access_token"),
+    ],
+)
+async def test_an_answer_that_no_time_mends_ends_it(
+    server: AuthorizationServer, clock: FakeClock, answer: dict[str, Any], message: str
+) -> None:
+    """It is not the token endpoint that was asked, or it gives no token."""
+    server.answer_next(**answer)
+    async with manager(server, Person(server), clock) as one:
+        with pytest.raises(TokenError, match=message):
+            await one.get()
+    assert clock.sleeps == [6]
+
+
 @pytest.mark.parametrize("error", ["access_denied", "expired_token"])
 async def test_a_refusal_is_an_authorization_error(
     server: AuthorizationServer, clock: FakeClock, error: str
@@ -379,8 +420,9 @@ async def test_the_code_and_both_addresses_are_printed(
     captured = capsys.readouterr()
     device = next(iter(server._grants.devices.values()))
     assert not captured.out
-    for text in (f"{server.url}/device\n", f"?user_code={device.user_code}\n", device.user_code):
-        assert text in captured.err
+    address, code = f"{server.url}/device", device.user_code
+    shown = [line.strip() for line in captured.err.splitlines() if line.startswith("    ")]
+    assert shown == [address, code, f"{address}?user_code={code}"]
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -435,6 +477,7 @@ async def test_an_address_that_an_old_server_names_differently_is_shown(
         ({"verification_uri": None}, "holds no verification_uri"),
         ({"verification_uri": "/device"}, "holds no verification_uri"),
         ({"verification_uri": "javascript:alert(1)"}, "holds no verification_uri"),
+        ({"verification_uri": "javascript://a.example/%0aalert(1)"}, "holds no verification_uri"),
         ({"verification_uri": "https://a.example/\x1b]8;;"}, "holds no verification_uri"),
         ({"verification_uri": "https://user@a.example/"}, "holds no verification_uri"),
         ({"verification_uri": ["https://a.example"]}, "holds no verification_uri"),
@@ -558,6 +601,19 @@ async def test_managers_that_share_a_storage_show_one_code(
     managers = [manager(server, person, clock, token_storage=storage) for _ in range(3)]
     tokens = await asyncio.gather(*[one.get() for one in managers])
     assert len({token.access_token for token in tokens}) == 1
+    assert len(person.shown) == 1
+    for one in managers:
+        await one.close()
+
+
+async def test_who_has_refused_is_not_shown_another_code_by_the_next_in_line(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Rule 21: the others wait for the storage, and get the same answer."""
+    person, storage = Person(server, AuthorizationServer.decline, after=1), Slow()
+    managers = [manager(server, person, clock, token_storage=storage) for _ in range(3)]
+    outcomes = await asyncio.gather(*[one.get() for one in managers], return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {AuthorizationError}
     assert len(person.shown) == 1
     for one in managers:
         await one.close()

@@ -122,6 +122,20 @@ async def test_a_client_that_has_credentials_sends_them_too(server: Authorizatio
     assert server.log[0].headers["Authorization"].startswith("Basic ")
 
 
+@pytest.mark.parametrize("kind", [JWTBearerTokenManager, TokenExchangeManager])
+async def test_a_client_without_a_secret_names_itself_in_the_form(
+    server: AuthorizationServer, kind: Any
+) -> None:
+    """It is a public one (RFC 6749 section 3.2.1)."""
+    server.allow_public = True
+    server.assertions = server.subject_tokens = ["a.b.c"]
+    source = "assertion" if kind is JWTBearerTokenManager else "subject_token"
+    one = kind(server.token_endpoint, server.client_id, **{source: "a.b.c"})
+    assert await status_with(one, server) == 200
+    assert token_form(server)["client_id"] == server.client_id
+    assert "Authorization" not in server.log[0].headers
+
+
 async def test_a_refused_assertion_is_the_servers_error(server: AuthorizationServer) -> None:
     """It is not a refresh token: nothing is forgotten, nothing tried again."""
     async with JWTBearerTokenManager(server.token_endpoint, assertion="x.y.z") as one:
@@ -333,9 +347,9 @@ def test_a_source_is_a_string_or_a_callable(make: Any) -> None:
 
 
 async def test_a_static_token_is_used_as_it_is(server: AuthorizationServer) -> None:
-    """A personal access token, or a test's."""
+    """A personal access token, or a test's; white space around it is no part of it."""
     token = server.issue()
-    assert await status_with(StaticTokenManager(token), server) == 200
+    assert await status_with(StaticTokenManager(f" {token}\t"), server) == 200
     assert server.token_requests == 0
 
 
@@ -366,6 +380,16 @@ async def test_a_static_token_with_a_character_that_it_must_not_have_is_refused(
     async with StaticTokenManager("two words") as one:
         with pytest.raises(TokenError, match="character it must not"):
             await one.get()
+
+
+async def test_a_static_token_can_be_asked_for_anew(server: AuthorizationServer) -> None:
+    """`Client.reset_token` finds that there is a way to get one."""
+    given = [server.issue(), server.issue()]
+    async with StaticTokenManager(lambda: given.pop(0)) as one:
+        first = await one.get()
+        await one.reset_token()
+        assert await one.get() is not first
+    assert not given
 
 
 def test_a_static_token_is_not_stored() -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientTimeout
+from aiohttp import ClientSession, ClientTimeout, TraceConfig
 from fakes import FakeClock
-from managing import until
-from storages import Broken, OneSlot
+from managing import turns, until
+from storages import Broken, OneSlot, Slow
 
 from aioalf import (
     AuthorizationError,
@@ -86,6 +86,7 @@ class SigningIn(SignInTokenManager):
             "access_token": self.server.issue(3600),
             "expires_in": 3600,
             "refresh_token": self.server.issue_refresh_token(),
+            "instance_url": "https://a.example",
         }
 
 
@@ -197,6 +198,20 @@ async def test_a_seed_that_is_refused_is_named_with_the_remedy(
     async with manager(server, clock, refresh_token="stale") as one:
         with pytest.raises(TokenError, match=r"invalid_grant.*Get a new one.*refresh_token="):
             await one.get()
+
+
+@pytest.mark.parametrize("error", ["invalid_client", "invalid_scope", "server_error"])
+async def test_a_seed_is_not_called_refused_for_another_error(
+    server: AuthorizationServer, clock: FakeClock, error: str
+) -> None:
+    """Rule 31: a new one would not help."""
+    server.answer_next(400, JSON, json.dumps({"error": error}))
+    async with manager(server, clock) as one:
+        with pytest.raises(TokenHTTPError, match=error) as caught:
+            await one.get()
+        assert "Get a new one" not in str(caught.value)
+        await one.get()
+    assert len(set(sent(server))) == 1
 
 
 @pytest.mark.parametrize("seed", [None, "", lambda: None, lambda: ""])
@@ -384,10 +399,28 @@ async def test_only_what_was_refused_is_deleted(
         await until(lambda: one._cache.flights.current is None)
         kept = json.loads(storage.token or "")
         assert (kept["access_token"], kept["refresh_token"]) == (first.access_token, None)
+        assert kept["extra"] == first.extra
         for _ in range(5):
             assert await one.get() is first
     assert server.token_requests == 1
     assert one.sign_ins == 1
+
+
+async def test_a_refused_refresh_token_that_was_never_saved_is_not_saved_later(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """The storage works again, but what was kept for it counts no more."""
+    storage = Broken("save", OSError("disk full"))
+    one = SigningIn(server, clock, unattended=True, token_storage=storage)
+    async with one:
+        await one.sign_in()
+        server.revoke_all(refresh_tokens=True)
+        clock.jump_wall(7200)
+        clock.jump_monotonic(7200)
+        with pytest.raises(SignInRequired):
+            await one.get()
+        storage.method = None
+    assert storage.line is None
 
 
 # -- an answer that was lost
@@ -465,11 +498,21 @@ async def test_a_refresh_that_was_never_sent_is_not_repeated_at_once(
     clock: FakeClock,
 ) -> None:
     """Nothing was lost; `token_retries` says how often that is tried."""
+    tried = []
+
+    async def count(*_: object) -> None:
+        tried.append(1)
+
+    trace = TraceConfig()
+    trace.on_request_start.append(count)
     async with AuthorizationServer(allow_public=True) as server:
-        one = manager(server, clock, token_retries=2)
-    async with one:
-        with pytest.raises(TokenError, match="No connection"):
-            await one.get()
+        seed = server.issue_refresh_token()
+    async with ClientSession(trace_configs=[trace]) as session:
+        options = {"refresh_token": seed, "token_retries": 2, "session": session}
+        async with manager(server, clock, **options) as one:
+            with pytest.raises(TokenError, match="No connection"):
+                await one.get()
+    assert len(tried) == 3
     assert len(clock.sleeps) == 2
 
 
@@ -497,18 +540,20 @@ async def test_a_rotated_refresh_token_is_saved_before_its_token_is_used(
     assert server.resource_requests == 3
 
 
+@pytest.mark.parametrize("before", [0, 1])
 async def test_closing_in_the_middle_of_a_refresh_loses_nothing(
-    server: AuthorizationServer, clock: FakeClock
+    server: AuthorizationServer, clock: FakeClock, before: int
 ) -> None:
-    """Rule 30: the answer is waited for and saved, though nobody uses it."""
+    """Rule 30: the answer is waited for and saved, though nobody uses it; the seed's as well."""
     storage, seed = TokenStorage(), server.issue_refresh_token()
     options = {"refresh_token": seed, "token_storage": storage}
     async with manager(server, clock, **options) as one:
-        await one.get()
-        clock.advance(7200)
+        if before:
+            await one.get()
+            clock.advance(7200)
         server.latency = 0.05
         asking = asyncio.ensure_future(one.get())
-        await server.wait_until(lambda: server.token_requests == 2)
+        await server.wait_until(lambda: server.token_requests == before + 1)
     with pytest.raises(TokenError, match="closed"):
         await asking
     server.latency = 0
@@ -516,7 +561,7 @@ async def test_closing_in_the_middle_of_a_refresh_loses_nothing(
         assert (await client.get(server.resource)).status == 200
         clock.advance(7200)
         assert (await client.get(server.resource)).status == 200
-    assert len(set(sent(server))) == len(sent(server)) == 3
+    assert len(set(sent(server))) == len(sent(server)) == before + 2
 
 
 # -- who is asked, and when
@@ -571,9 +616,11 @@ async def test_what_runs_in_the_background_of_an_unattended_program_is_no_error(
         await until(lambda: one._cache.flights.current is None)
         assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
         clock.advance(60)
-        with pytest.raises(SignInRequired, match=r"sign_in\(\)"):
-            await one.get()
+        for _ in range(3):
+            with pytest.raises(SignInRequired, match=r"sign_in\(\)"):
+                await one.get()
     assert one.sign_ins == 1
+    assert server.token_requests == 1  # what was refused is not sent again
 
 
 async def test_a_refusal_in_the_background_is_told_once_and_the_token_serves_on(
@@ -594,7 +641,7 @@ async def test_a_refusal_in_the_background_is_told_once_and_the_token_serves_on(
 
 
 async def test_a_caller_that_joins_a_background_renewal_may_have_a_person_asked(
-    server: AuthorizationServer, clock: FakeClock
+    server: AuthorizationServer, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It began silently, and ends in a sign-in for the one who waits."""
     one = SigningIn(server, clock)
@@ -609,6 +656,25 @@ async def test_a_caller_that_joins_a_background_renewal_may_have_a_person_asked(
         assert await one.get() is not first
     assert one.sign_ins == 2
     assert server.token_requests == 1
+    assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("after", range(16))
+async def test_a_caller_may_come_at_any_point_of_a_background_renewal(
+    server: AuthorizationServer, clock: FakeClock, after: int
+) -> None:
+    """Rule 22: also after that has found out that it must not ask: then another begins, which asks."""
+    one = SigningIn(server, clock, token_storage=Slow())
+    async with one:
+        first = await one.get()
+        server.answer_next(400, JSON, REFUSED)
+        clock.advance(3600 - 30)
+        assert await one.get() is first
+        await until(lambda: first.refresh_token in one._cache.fetcher._refused)
+        await turns(after)
+        clock.advance(60)
+        assert await one.get() is not first
+    assert one.sign_ins == 2
 
 
 async def test_a_refresh_goes_on_though_nobody_waits_and_a_sign_in_does_not(
@@ -671,6 +737,23 @@ async def test_a_sign_in_that_waits_for_a_request_has_its_outcome_and_no_older_t
             assert [type(outcome) for outcome in outcomes] == [AuthorizationError] * 2
         else:
             assert outcomes[0] is outcomes[1] is not first
+    assert one.sign_ins == 2
+
+
+async def test_a_sign_in_is_one_though_a_refresh_runs(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Who calls it wants a person to be asked, another account to be chosen: a refresh will not do."""
+    one = SigningIn(server, clock)
+    async with one:
+        await one.get()
+        clock.advance(7200)
+        server.latency = 0.02
+        asking = asyncio.ensure_future(one.get())
+        await server.wait_until(lambda: server.token_requests == 1)
+        token = await one.sign_in()
+        assert (await asking).access_token != token.access_token
+        assert await one.get() is token
     assert one.sign_ins == 2
 
 

@@ -166,16 +166,59 @@ async def test_a_server_that_stays_away_is_asked_again_once_for_each_token(
     assert [hint for _, hint in revoked(server)] == ["refresh_token"] * 2 + ["access_token"] * 2
 
 
-async def test_the_first_failure_is_the_one_that_is_raised(
-    server: AuthorizationServer, clock: FakeClock
+@pytest.mark.parametrize("status", [429, 500])
+async def test_only_a_503_is_waited_for(
+    server: AuthorizationServer, clock: FakeClock, status: int
 ) -> None:
-    """The refresh token is worth more; that the access token went well does not hide it."""
+    """RFC 7009 section 2.2.1: who signs out does not want to wait."""
     async with manager(server, clock) as one:
-        token = await one.get()
+        await one.get()
+        server.answer_next(status, {"Retry-After": "7"}, at="revocation")
+        with pytest.raises(TokenHTTPError, match=str(status)):
+            await one.revoke()
+    assert not clock.sleeps
+
+
+@pytest.mark.parametrize("second", [200, 401])
+async def test_the_first_failure_is_the_one_that_is_raised(
+    server: AuthorizationServer, clock: FakeClock, second: int
+) -> None:
+    """The refresh token is worth more, whatever comes of the access token."""
+    async with manager(server, clock) as one:
+        await one.get()
         server.answer_next(400, JSON, '{"error": "invalid_request"}', at="revocation")
+        server.answer_next(second, JSON, '{"error": "invalid_client"}', at="revocation")
         with pytest.raises(TokenHTTPError, match="invalid_request"):
             await one.revoke()
+    assert len(revoked(server)) == 2
+
+
+async def test_without_a_stored_token_the_one_in_memory_is_revoked(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Somebody has emptied the storage."""
+    storage = TokenStorage()
+    async with manager(server, clock, token_storage=storage) as one:
+        token = await one.get()
+        storage.token = None
+        await one.revoke()
     assert not server.accepts(token.access_token)
+
+
+async def test_what_could_not_be_saved_is_revoked_and_not_the_older_one(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """And it is not saved afterwards: it is forgotten."""
+    storage = Broken("nothing", OSError("disk full"))
+    async with manager(server, clock, token_storage=storage) as one:
+        await one.get()
+        storage.method = "save"
+        await one.reset_token()
+        token = await one.get()
+        await one.revoke()
+        storage.method = None
+    assert [value for value, _ in revoked(server)] == [token.refresh_token, token.access_token]
+    assert storage.line is None
 
 
 async def test_metadata_that_cannot_be_had_keeps_nobody_signed_in(
