@@ -108,6 +108,7 @@ LONG = (
     "test_sign_ins",
     "test_command_line",
     "test_processes",
+    "test_rotation_processes",
     "test_demo",
     "test_packaging",
 )

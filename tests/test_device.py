@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import signal
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientTimeout
 from fakes import FakeClock
+from storages import Slow
 
 from aioalf import (
     AuthorizationError,
@@ -22,6 +25,7 @@ from aioalf import (
     DeviceCode,
     DeviceTokenManager,
     FileTokenStorage,
+    NoClientAuth,
     TokenError,
     TokenHTTPError,
     TokenStorage,
@@ -115,11 +119,13 @@ async def test_a_person_signs_in_elsewhere_once_and_the_token_is_renewed_silentl
     assert grants[-2:] == ["device_code", "refresh_token"]
 
 
+@pytest.mark.parametrize("on_refresh", [False, True])
 async def test_a_device_asks_as_rfc_8628_says(
-    server: AuthorizationServer, clock: FakeClock
+    server: AuthorizationServer, clock: FakeClock, on_refresh: bool
 ) -> None:
     """Rules 6 and 7: the client id in every request, the scope in the first alone."""
-    async with manager(server, Person(server, after=2), clock, scope="read") as one:
+    options = {"scope": "read", "scope_on_refresh": on_refresh}
+    async with manager(server, Person(server, after=2), clock, **options) as one:
         await one.get()
     request = next(request for request in server.log if request.kind == "device")
     assert request.form == {"client_id": server.client_id, "scope": "read"}
@@ -145,6 +151,18 @@ async def test_a_client_with_a_secret_proves_itself_in_both_requests(
             assert request.form["client_id"] == server.client_id
 
 
+async def test_a_client_that_is_to_send_no_secret_sends_none(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Rule 6: Auth0 answers 403 if one is sent."""
+    options = {"client_secret": server.client_secret, "client_auth": NoClientAuth()}
+    async with manager(server, Person(server), clock, **options) as one:
+        await one.get()
+    for request in server.log:
+        assert "Authorization" not in request.headers
+        assert "client_secret" not in request.form
+
+
 async def test_a_secret_that_is_not_there_is_named(
     server: AuthorizationServer, clock: FakeClock
 ) -> None:
@@ -152,6 +170,22 @@ async def test_a_secret_that_is_not_there_is_named(
     async with manager(server, Person(server), clock, client_auth=ClientSecretBasic()) as one:
         with pytest.raises(TokenError, match="Missing credentials"):
             await one.get()
+
+
+async def test_nobody_is_shown_a_code_for_nothing(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Without a token endpoint, the sign-in would end in an error once the person is done."""
+    person = Person(server)
+    options = {
+        "issuer": None,
+        "device_authorization_endpoint": server.device_authorization_endpoint,
+    }
+    async with manager(server, person, clock, **options) as one:
+        with pytest.raises(TokenError, match="Missing token endpoint"):
+            await one.get()
+    assert not person.shown
+    assert not server.log
 
 
 # -- how often it asks
@@ -198,6 +232,18 @@ async def test_each_slow_down_adds_five_seconds_however_many_there_are(
     assert clock.sleeps == [6 + 5 * number for number in range(21)]
 
 
+async def test_a_slow_down_counts_for_the_rest_of_the_sign_in(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Rule 2: RFC 8628 section 3.5, whatever the answers after it are."""
+    server.answer_next(**failing(400, "slow_down"))
+    server.answer_next(**failing(400, "authorization_pending"))
+    server.answer_next(**failing(503))
+    async with manager(server, Person(server), clock) as one:
+        await one.get()
+    assert clock.sleeps == [6, 11, 11, 11]
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 428, 200])
 async def test_an_answer_is_judged_by_its_error_not_by_its_status(
     server: AuthorizationServer, clock: FakeClock, status: int
@@ -210,25 +256,65 @@ async def test_an_answer_is_judged_by_its_error_not_by_its_status(
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
+@pytest.mark.parametrize("error", [None, "temporarily_unavailable", "Internal Server Error"])
 async def test_a_server_in_trouble_is_passed_over(
-    server: AuthorizationServer, clock: FakeClock, status: int
+    server: AuthorizationServer, clock: FakeClock, status: int, error: str | None
 ) -> None:
-    """Rule 3: else one bad moment ends a sign-in half done; Retry-After counts."""
-    server.answer_next(**failing(status))
-    server.answer_next(**failing(status, retry_after="30"))
+    """Rule 3: else one bad moment ends a sign-in half done; Retry-After counts if it is longer.
+
+    A gateway or a framework may call it an error by a name of its own.
+    """
+    server.answer_next(**failing(status, error))
+    server.answer_next(**failing(status, error, retry_after="30"))
+    server.answer_next(**failing(status, error, retry_after="2"))
     async with manager(server, Person(server), clock) as one:
         await one.get()
-    assert clock.sleeps == [6, 6, 31]
+    assert clock.sleeps == [6, 6, 31, 6]
 
 
-async def test_a_poll_without_an_answer_doubles_the_interval(
+async def test_a_server_that_is_away_for_longer_than_the_code_lives_is_named(
     server: AuthorizationServer, clock: FakeClock
 ) -> None:
-    """Rule 4: RFC 8628 section 3.5 asks for an exponential back-off."""
-    server.drop_next(2)
+    """Rule 3: it is not the person who did not come; and that is not waited for."""
+    server.answer_next(**failing(429, retry_after="7000"))
     async with manager(server, Person(server), clock) as one:
+        with pytest.raises(TokenHTTPError, match="429"):
+            await one.get()
+    assert clock.sleeps == [6]
+
+
+@pytest.mark.parametrize("retries", [0, 5])
+async def test_a_poll_without_an_answer_doubles_the_interval(
+    server: AuthorizationServer, clock: FakeClock, retries: int
+) -> None:
+    """Rule 4: RFC 8628 section 3.5 asks for an exponential back-off; `token_retries` is not for polls."""
+    server.drop_next(5)
+    async with manager(server, Person(server), clock, token_retries=retries) as one:
         await one.get()
-    assert clock.sleeps == [6, 11, 21]
+    assert clock.sleeps == [6, 11, 21, 41, 61, 61]
+
+
+async def test_a_poll_that_hangs_is_one_without_an_answer(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Rule 4: the time-out of the request ends it."""
+    server.stall_next()
+    options = {"http_options": {"timeout": ClientTimeout(total=0.05)}}
+    async with manager(server, Person(server), clock, **options) as one:
+        await one.get()
+    assert clock.sleeps == [6, 11]
+
+
+async def test_a_poll_without_an_answer_does_not_make_the_next_ones_faster(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Rules 1 and 4: the server has asked for more than a minute between two polls."""
+    server.device_lifetime = 5000
+    server.answer_next(**failing(400, "slow_down", times=13))
+    server.drop_next()
+    async with manager(server, Person(server), clock, authorization_timeout=5000) as one:
+        await one.get()
+    assert clock.sleeps[-2:] == [71, 71]
 
 
 async def test_an_answer_that_says_something_else_ends_it(
@@ -241,6 +327,28 @@ async def test_an_answer_that_says_something_else_ends_it(
             with pytest.raises(TokenHTTPError):
                 await one.get()
     assert server.token_requests == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"status": 302, "headers": {"Location": "https://evil.example/"}}, "redirect"),
+        (
+            {"status": 200, "headers": {"Content-Type": "text/html"}, "body": "<html>"},
+            "not a token",
+        ),
+        ({"status": 200, "headers": JSON, "body": '{"token_type": "Bearer"}'}, "no access_token"),
+    ],
+)
+async def test_an_answer_that_no_time_mends_ends_it(
+    server: AuthorizationServer, clock: FakeClock, answer: dict[str, Any], message: str
+) -> None:
+    """It is not the token endpoint that was asked, or it gives no token."""
+    server.answer_next(**answer)
+    async with manager(server, Person(server), clock) as one:
+        with pytest.raises(TokenError, match=message):
+            await one.get()
+    assert clock.sleeps == [6]
 
 
 @pytest.mark.parametrize("error", ["access_denied", "expired_token"])
@@ -266,19 +374,36 @@ async def test_a_person_declines(server: AuthorizationServer, clock: FakeClock) 
 
 
 @pytest.mark.parametrize(
-    ("expires_in", "timeout", "waited"), [(60, 1800, 60), (600, 100, 100), (None, 3600, 1800)]
+    ("expires_in", "timeout", "waited"),
+    [
+        (60, 1800, 60),
+        ("60", 1800, 60),
+        (600, 100, 100),
+        (1e300, 100, 100),
+        (None, 3600, 1800),
+        ("soon", 3600, 1800),
+        (True, 3600, 1800),
+        ([60], 3600, 1800),
+    ],
 )
 async def test_a_device_stops_at_a_deadline_of_its_own(
-    server: AuthorizationServer, clock: FakeClock, expires_in: Any, timeout: float, waited: float
+    server: AuthorizationServer,
+    clock: FakeClock,
+    expires_in: Any,
+    timeout: float,
+    waited: float,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Rule 8: some servers say pending for ever. 30 minutes, if nobody has set a limit."""
     server.device_interval = 0
-    server.device_parameters = {"expires_in": expires_in}
+    interval = min(waited / 10, 60)
+    server.device_parameters = {"expires_in": expires_in, "interval": interval}
     server.answer_next(**failing(400, "authorization_pending", times=10_000))
     async with manager(server, Person(server, None), clock, authorization_timeout=timeout) as one:
         with pytest.raises(AuthorizationError, match=f"within {waited:g} seconds"):
             await one.get()
-    assert waited - 7 < sum(clock.sleeps) <= waited
+    assert waited - interval - 2 < sum(clock.sleeps) <= waited
+    assert "the token is used" not in caplog.text  # of an expires_in that cannot be read
 
 
 # -- what is shown
@@ -295,8 +420,31 @@ async def test_the_code_and_both_addresses_are_printed(
     captured = capsys.readouterr()
     device = next(iter(server._grants.devices.values()))
     assert not captured.out
-    for text in (f"{server.url}/device\n", f"?user_code={device.user_code}\n", device.user_code):
-        assert text in captured.err
+    address, code = f"{server.url}/device", device.user_code
+    shown = [line.strip() for line in captured.err.splitlines() if line.startswith("    ")]
+    assert shown == [address, code, f"{address}?user_code={code}"]
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_without_a_console_a_warning_says_that_nobody_is_told(
+    server: AuthorizationServer,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    closed: bool,
+) -> None:
+    """pythonw has no stderr; somebody may sign in all the same, by the server's own list of devices."""
+    stream = None
+    if closed:
+        stream = io.StringIO()
+        stream.close()
+    server.answer_next(**failing(400, "access_denied"))
+    async with manager(server, None, clock) as one:
+        with monkeypatch.context() as context:
+            context.setattr(sys, "stderr", stream)
+            with pytest.raises(AuthorizationError, match="refused"):
+                await one.get()
+    assert "Nobody can be told where to sign in" in caplog.text
 
 
 async def test_an_address_that_an_old_server_names_differently_is_shown(
@@ -322,12 +470,21 @@ async def test_an_address_that_an_old_server_names_differently_is_shown(
         ({"device_code": 5}, "holds no device_code"),
         ({"user_code": None}, "holds no user_code"),
         ({"user_code": "AB\x1b[31mCD"}, "holds no user_code"),
+        ({"user_code": "AB\nCD"}, "holds no user_code"),
+        ({"user_code": "AB\u202eCD"}, "holds no user_code"),
+        ({"user_code": "A" * 3000}, "holds no user_code"),
+        ({"user_code": 123456}, "holds no user_code"),
         ({"verification_uri": None}, "holds no verification_uri"),
         ({"verification_uri": "/device"}, "holds no verification_uri"),
         ({"verification_uri": "javascript:alert(1)"}, "holds no verification_uri"),
+        ({"verification_uri": "javascript://a.example/%0aalert(1)"}, "holds no verification_uri"),
         ({"verification_uri": "https://a.example/\x1b]8;;"}, "holds no verification_uri"),
         ({"verification_uri": "https://user@a.example/"}, "holds no verification_uri"),
         ({"verification_uri": ["https://a.example"]}, "holds no verification_uri"),
+        (
+            {"verification_uri": None, "verification_url": "file:///etc"},
+            "holds no verification_uri",
+        ),
         ({"expires_in": 0}, "has expired already"),
         ({"expires_in": -5}, "has expired already"),
     ],
@@ -395,6 +552,25 @@ async def test_a_prompt_may_be_plain_and_one_that_raises_is_an_error(
             await two.get()
 
 
+async def test_a_prompt_that_hangs_is_given_as_long_as_the_code(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Then its code counts no more; and the storage's lock is not held for longer."""
+    ended: list[int] = []
+
+    async def hanging(code: DeviceCode) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(1)
+
+    async with manager(server, hanging, clock, authorization_timeout=0.02) as one:
+        with pytest.raises(TokenError, match=r"The prompt for the sign-in failed \(TimeoutError\)"):
+            await one.get()
+    assert ended == [1]
+    assert server.token_requests == 0
+
+
 # -- its end
 
 
@@ -425,6 +601,19 @@ async def test_managers_that_share_a_storage_show_one_code(
     managers = [manager(server, person, clock, token_storage=storage) for _ in range(3)]
     tokens = await asyncio.gather(*[one.get() for one in managers])
     assert len({token.access_token for token in tokens}) == 1
+    assert len(person.shown) == 1
+    for one in managers:
+        await one.close()
+
+
+async def test_who_has_refused_is_not_shown_another_code_by_the_next_in_line(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Rule 21: the others wait for the storage, and get the same answer."""
+    person, storage = Person(server, AuthorizationServer.decline, after=1), Slow()
+    managers = [manager(server, person, clock, token_storage=storage) for _ in range(3)]
+    outcomes = await asyncio.gather(*[one.get() for one in managers], return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {AuthorizationError}
     assert len(person.shown) == 1
     for one in managers:
         await one.close()

@@ -21,11 +21,22 @@ from aioalf import (
     TokenExchangeManager,
     TokenHTTPError,
     TokenManager,
+    TokenStorage,
 )
 from aioalf.testing import AuthorizationServer
 
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 JWT = "urn:ietf:params:oauth:token-type:jwt"
+
+
+class Slots(TokenStorage):
+    """A slot for each key, in memory."""
+
+    def __init__(self) -> None:
+        self.slots: dict[str, TokenStorage] = {}
+
+    def for_key(self, key: str) -> TokenStorage:
+        return self.slots.setdefault(key, TokenStorage())
 
 
 def token_form(server: AuthorizationServer) -> dict[str, str]:
@@ -53,6 +64,25 @@ async def test_an_assertion_is_exchanged_for_a_token(server: AuthorizationServer
         "scope": "read",
     }
     assert "Authorization" not in server.log[0].headers
+
+
+async def test_an_assertion_may_be_a_file_and_is_read_at_each_request(
+    server: AuthorizationServer, clock: FakeClock, tmp_path: Path
+) -> None:
+    """Whatever refresh token came with the last one: the assertion is as good."""
+    server.time = clock.time
+    server.token_parameters = {"refresh_token": "not used"}
+    path = tmp_path / "assertion"
+    async with JWTBearerTokenManager(
+        server.token_endpoint, assertion=SecretFile(path), clock=clock
+    ) as one:
+        for assertion in ("a.b.c", "d.e.f"):
+            server.assertions = [assertion]
+            path.write_text(assertion + "\r\n")
+            await one.get()
+            assert token_form(server)["assertion"] == assertion
+            clock.advance(7200)
+    assert [request.form["grant_type"][-10:] for request in server.log] == ["jwt-bearer"] * 2
 
 
 async def test_an_assertion_is_signed_anew_for_each_token(
@@ -90,6 +120,20 @@ async def test_a_client_that_has_credentials_sends_them_too(server: Authorizatio
     assert await status_with(one, server) == 200
     assert token_form(server)["requested_token_use"] == "on_behalf_of"
     assert server.log[0].headers["Authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("kind", [JWTBearerTokenManager, TokenExchangeManager])
+async def test_a_client_without_a_secret_names_itself_in_the_form(
+    server: AuthorizationServer, kind: Any
+) -> None:
+    """It is a public one (RFC 6749 section 3.2.1)."""
+    server.allow_public = True
+    server.assertions = server.subject_tokens = ["a.b.c"]
+    source = "assertion" if kind is JWTBearerTokenManager else "subject_token"
+    one = kind(server.token_endpoint, server.client_id, **{source: "a.b.c"})
+    assert await status_with(one, server) == 200
+    assert token_form(server)["client_id"] == server.client_id
+    assert "Authorization" not in server.log[0].headers
 
 
 async def test_a_refused_assertion_is_the_servers_error(server: AuthorizationServer) -> None:
@@ -154,25 +198,33 @@ async def test_an_actor_is_named_with_its_type(server: AuthorizationServer) -> N
     one = TokenExchangeManager(
         server.token_endpoint,
         subject_token=server.issue(),
-        actor_token=lambda: server.issue(),
-        actor_token_type=ACCESS_TOKEN,
+        actor_token=lambda: "an.actor\n",
+        actor_token_type=JWT,
     )
+    server.subject_tokens = ["an.actor"]
     async with one:
         await one.get()
-    assert token_form(server)["actor_token_type"] == ACCESS_TOKEN
-    assert server.accepts(token_form(server)["actor_token"])
+    assert token_form(server)["actor_token"] == "an.actor"
+    assert token_form(server)["actor_token_type"] == JWT
 
 
+@pytest.mark.parametrize("kind", ["N_A", "n_a"])
 async def test_what_is_not_an_access_token_is_refused_with_the_remedy(
-    server: AuthorizationServer,
+    server: AuthorizationServer, kind: str
 ) -> None:
-    """RFC 8693 section 2.2.1: N_A."""
+    """RFC 8693 section 2.2.1: N_A, in any case; it is not stored either."""
+    server.token_parameters = {"token_type": kind}
+    storage = TokenStorage()
     one = TokenExchangeManager(
-        server.token_endpoint, subject_token=server.issue(), requested_token_type=JWT
+        server.token_endpoint,
+        subject_token=server.issue(),
+        requested_token_type=JWT,
+        token_storage=storage,
     )
     async with one:
         with pytest.raises(TokenError, match=r"its token_type is N_A.*requested_token_type="):
             await one.get()
+    assert storage.token is None
 
 
 async def test_an_answer_need_not_say_what_it_is(server: AuthorizationServer) -> None:
@@ -197,6 +249,50 @@ async def test_callers_do_not_get_each_others_token(
             tokens.append((await one.get()).access_token)
     assert tokens[0] == tokens[2] != tokens[1]
     assert not [subject for subject in subjects if subject in (tmp_path / "tokens").read_text()]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"subject_token": "a"}, {"subject_token": "b"}),
+        ({"subject_token": "a"}, {"subject_token": "a", "actor_token": "b"}),
+        ({"subject_token": "ab"}, {"subject_token": "a", "actor_token": "b"}),
+        ({"subject_token": lambda: "a", "account": "x"}, {"subject_token": lambda: "a"}),
+        ({"subject_token": "a", "account": "x"}, {"subject_token": "a", "account": "y"}),
+        ({"subject_token": "a"}, {"subject_token": "a", "scope": "read"}),
+        (
+            {"subject_token": "a"},
+            {"subject_token": "a", "requested_token_type": ACCESS_TOKEN},
+        ),
+    ],
+)
+async def test_what_tells_exchanges_apart_tells_stored_tokens_apart(
+    server: AuthorizationServer, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    """Another string, account, scope or type to ask for: another token."""
+    server.subject_tokens = ["a", "b", "ab"]
+    storage = Slots()
+    for options in (one, other, one, other):
+        async with TokenExchangeManager(
+            server.token_endpoint, token_storage=storage, **options
+        ) as manager:
+            await manager.get()
+    assert server.token_requests == 2
+
+
+@pytest.mark.parametrize("account", [None, "robot"])
+async def test_assertions_that_are_strings_tell_stored_tokens_apart(
+    server: AuthorizationServer, account: str | None
+) -> None:
+    """Unless an account does: then another assertion is of the same robot."""
+    server.assertions = ["a.b.c", "d.e.f"]
+    storage = Slots()
+    for assertion in server.assertions:
+        async with JWTBearerTokenManager(
+            server.token_endpoint, assertion=assertion, account=account, token_storage=storage
+        ) as one:
+            await one.get()
+    assert server.token_requests == (2 if account is None else 1)
 
 
 def raising() -> str:
@@ -251,9 +347,9 @@ def test_a_source_is_a_string_or_a_callable(make: Any) -> None:
 
 
 async def test_a_static_token_is_used_as_it_is(server: AuthorizationServer) -> None:
-    """A personal access token, or a test's."""
+    """A personal access token, or a test's; white space around it is no part of it."""
     token = server.issue()
-    assert await status_with(StaticTokenManager(token), server) == 200
+    assert await status_with(StaticTokenManager(f" {token}\t"), server) == 200
     assert server.token_requests == 0
 
 
@@ -284,3 +380,19 @@ async def test_a_static_token_with_a_character_that_it_must_not_have_is_refused(
     async with StaticTokenManager("two words") as one:
         with pytest.raises(TokenError, match="character it must not"):
             await one.get()
+
+
+async def test_a_static_token_can_be_asked_for_anew(server: AuthorizationServer) -> None:
+    """`Client.reset_token` finds that there is a way to get one."""
+    given = [server.issue(), server.issue()]
+    async with StaticTokenManager(lambda: given.pop(0)) as one:
+        first = await one.get()
+        await one.reset_token()
+        assert await one.get() is not first
+    assert not given
+
+
+def test_a_static_token_is_not_stored() -> None:
+    """A token stored before would be used in place of the one given, and it lies about in a file."""
+    with pytest.raises(TypeError, match="StaticTokenManager takes no token_storage"):
+        StaticTokenManager("token", token_storage=TokenStorage())

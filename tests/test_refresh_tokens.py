@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import logging
 import pickle
@@ -11,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession, ClientTimeout, TraceConfig
 from fakes import FakeClock
-from managing import until
-from storages import OneSlot
+from managing import turns, until
+from storages import Broken, OneSlot, Slow
 
 from aioalf import (
+    AuthorizationError,
     Client,
     FileTokenStorage,
     RefreshTokenManager,
+    SecretFile,
     SignInRequired,
     Token,
     TokenError,
@@ -27,6 +31,7 @@ from aioalf import (
     TokenStorage,
 )
 from aioalf.interactive.sign_in import SignInTokenManager
+from aioalf.storage.record import read_line, write_line
 from aioalf.testing import AuthorizationServer
 
 JSON = {"Content-Type": "application/json"}
@@ -61,6 +66,8 @@ class SigningIn(SignInTokenManager):
         self.server, self.sign_ins = server, 0
         #: A sign-in waits for it, if it is there.
         self.gate: asyncio.Event | None = None
+        #: Whether the person says no.
+        self.refuses = False
         super().__init__(
             server.token_endpoint,
             server.client_id,
@@ -73,10 +80,13 @@ class SigningIn(SignInTokenManager):
         self.sign_ins += 1
         if self.gate is not None:
             await self.gate.wait()
+        if self.refuses:
+            raise AuthorizationError("The sign-in was refused", error="access_denied")
         return {
             "access_token": self.server.issue(3600),
             "expires_in": 3600,
             "refresh_token": self.server.issue_refresh_token(),
+            "instance_url": "https://a.example",
         }
 
 
@@ -110,6 +120,36 @@ async def test_a_seed_may_be_a_callable_that_is_asked_only_when_it_is_needed(
         await one.get()
         await one.reset_token()
     assert len(asked) == 1
+
+
+async def test_a_file_that_holds_a_new_seed_is_read_again_after_a_refusal(
+    server: AuthorizationServer, clock: FakeClock, tmp_path: Path
+) -> None:
+    """Whoever replaces the file need not restart the program; nor is the file read in between."""
+    path, storage = tmp_path / "refresh", TokenStorage()
+    path.write_text(server.issue_refresh_token() + "\n")
+    options = {"refresh_token": SecretFile(path), "token_storage": storage}
+    async with manager(server, clock, **options) as one, Client(token_manager=one) as client:
+        assert (await client.get(server.resource)).status == 200
+        path.unlink()
+        clock.advance(7200)
+        assert (await client.get(server.resource)).status == 200
+        server.revoke_all(refresh_tokens=True)
+        path.write_text(server.issue_refresh_token())
+        assert (await client.get(server.resource)).status == 200
+        assert json.loads(storage.token or "")["refresh_token"] == (await one.get()).refresh_token
+
+
+async def test_an_account_is_one_whatever_its_seed(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """A new seed in the configuration does not use up what is stored."""
+    storage, tokens = TokenStorage(), set()
+    for _ in range(2):
+        async with manager(server, clock, account="anna", token_storage=storage) as one:
+            tokens.add((await one.get()).access_token)
+    assert len(tokens) == 1
+    assert server.token_requests == 1
 
 
 async def test_a_second_program_goes_on_with_what_is_stored(
@@ -158,6 +198,20 @@ async def test_a_seed_that_is_refused_is_named_with_the_remedy(
     async with manager(server, clock, refresh_token="stale") as one:
         with pytest.raises(TokenError, match=r"invalid_grant.*Get a new one.*refresh_token="):
             await one.get()
+
+
+@pytest.mark.parametrize("error", ["invalid_client", "invalid_scope", "server_error"])
+async def test_a_seed_is_not_called_refused_for_another_error(
+    server: AuthorizationServer, clock: FakeClock, error: str
+) -> None:
+    """Rule 31: a new one would not help."""
+    server.answer_next(400, JSON, json.dumps({"error": error}))
+    async with manager(server, clock) as one:
+        with pytest.raises(TokenHTTPError, match=error) as caught:
+            await one.get()
+        assert "Get a new one" not in str(caught.value)
+        await one.get()
+    assert len(set(sent(server))) == 1
 
 
 @pytest.mark.parametrize("seed", [None, "", lambda: None, lambda: ""])
@@ -252,6 +306,31 @@ async def test_only_invalid_grant_gives_a_refresh_token_up(
     assert one.sign_ins == 1
 
 
+async def test_a_network_that_is_away_does_not_sign_anybody_out(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Rule 31: dropped, hanging, and no connection at all."""
+    storage, limit = TokenStorage(), {"timeout": ClientTimeout(total=0.05)}
+    one = SigningIn(server, clock, token_storage=storage, http_options=limit)
+    async with one:
+        first = await one.get()
+        clock.advance(7200)
+        server.drop_next(2)
+        with pytest.raises(TokenError, match="closed the connection"):
+            await one.get()
+        server.stall_next(2)
+        with pytest.raises(TokenError, match="No answer"):
+            await one.get()
+        await server.close()
+        with pytest.raises(TokenError, match="No connection"):
+            await one.get()
+        assert json.loads(storage.token or "")["refresh_token"] == first.refresh_token
+        await server.start()
+        clock.advance(60)  # the pause after three failures
+        await one.get()
+    assert one.sign_ins == 1
+
+
 async def test_after_a_refusal_what_another_process_has_stored_is_used(
     server: AuthorizationServer, clock: FakeClock
 ) -> None:
@@ -320,10 +399,28 @@ async def test_only_what_was_refused_is_deleted(
         await until(lambda: one._cache.flights.current is None)
         kept = json.loads(storage.token or "")
         assert (kept["access_token"], kept["refresh_token"]) == (first.access_token, None)
+        assert kept["extra"] == first.extra
         for _ in range(5):
             assert await one.get() is first
     assert server.token_requests == 1
     assert one.sign_ins == 1
+
+
+async def test_a_refused_refresh_token_that_was_never_saved_is_not_saved_later(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """The storage works again, but what was kept for it counts no more."""
+    storage = Broken("save", OSError("disk full"))
+    one = SigningIn(server, clock, unattended=True, token_storage=storage)
+    async with one:
+        await one.sign_in()
+        server.revoke_all(refresh_tokens=True)
+        clock.jump_wall(7200)
+        clock.jump_monotonic(7200)
+        with pytest.raises(SignInRequired):
+            await one.get()
+        storage.method = None
+    assert storage.line is None
 
 
 # -- an answer that was lost
@@ -341,6 +438,46 @@ async def test_a_refresh_whose_answer_was_lost_is_repeated_once_at_once(
     first, again, second = sent(server)
     assert first == again != second
     assert not clock.sleeps
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{", b"HTTP/1.1 200 OK\r\nConte"]
+)
+async def test_a_refresh_whose_answer_is_cut_short_is_repeated_too(
+    server: AuthorizationServer, clock: FakeClock, answer: bytes
+) -> None:
+    """Rule 29: so much of it is as good as nothing."""
+    server.raw_next(answer)
+    async with manager(server, clock) as one:
+        await one.get()
+    assert len(sent(server)) == 2
+    assert not clock.sleeps
+
+
+async def test_a_refresh_is_repeated_once_and_not_more(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Rule 29: a server that is in trouble is not asked for ever; the next request tries again."""
+    server.refresh_grace = 10
+    server.lose_answer_next(2)
+    async with manager(server, clock) as one:
+        with pytest.raises(TokenError, match="closed the connection"):
+            await one.get()
+        assert len(sent(server)) == 2
+        await one.get()
+    assert len(set(sent(server))) == 1
+
+
+async def test_retries_come_after_the_one_at_once(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Rule 29: `token_retries` counts those that wait."""
+    server.refresh_grace = 10
+    server.lose_answer_next(3)
+    async with manager(server, clock, token_retries=2) as one:
+        await one.get()
+    assert len(sent(server)) == 4
+    assert len(clock.sleeps) == 2
 
 
 async def test_outside_a_grace_period_nothing_more_is_lost(
@@ -361,11 +498,21 @@ async def test_a_refresh_that_was_never_sent_is_not_repeated_at_once(
     clock: FakeClock,
 ) -> None:
     """Nothing was lost; `token_retries` says how often that is tried."""
+    tried = []
+
+    async def count(*_: object) -> None:
+        tried.append(1)
+
+    trace = TraceConfig()
+    trace.on_request_start.append(count)
     async with AuthorizationServer(allow_public=True) as server:
-        one = manager(server, clock, token_retries=2)
-    async with one:
-        with pytest.raises(TokenError, match="No connection"):
-            await one.get()
+        seed = server.issue_refresh_token()
+    async with ClientSession(trace_configs=[trace]) as session:
+        options = {"refresh_token": seed, "token_retries": 2, "session": session}
+        async with manager(server, clock, **options) as one:
+            with pytest.raises(TokenError, match="No connection"):
+                await one.get()
+    assert len(tried) == 3
     assert len(clock.sleeps) == 2
 
 
@@ -391,6 +538,30 @@ async def test_a_rotated_refresh_token_is_saved_before_its_token_is_used(
         await client.get(server.resource)
     assert used == ["saved False", "requests 1", "saved False"]
     assert server.resource_requests == 3
+
+
+@pytest.mark.parametrize("before", [0, 1])
+async def test_closing_in_the_middle_of_a_refresh_loses_nothing(
+    server: AuthorizationServer, clock: FakeClock, before: int
+) -> None:
+    """Rule 30: the answer is waited for and saved, though nobody uses it; the seed's as well."""
+    storage, seed = TokenStorage(), server.issue_refresh_token()
+    options = {"refresh_token": seed, "token_storage": storage}
+    async with manager(server, clock, **options) as one:
+        if before:
+            await one.get()
+            clock.advance(7200)
+        server.latency = 0.05
+        asking = asyncio.ensure_future(one.get())
+        await server.wait_until(lambda: server.token_requests == before + 1)
+    with pytest.raises(TokenError, match="closed"):
+        await asking
+    server.latency = 0
+    async with manager(server, clock, **options) as two, Client(token_manager=two) as client:
+        assert (await client.get(server.resource)).status == 200
+        clock.advance(7200)
+        assert (await client.get(server.resource)).status == 200
+    assert len(set(sent(server))) == len(sent(server)) == before + 2
 
 
 # -- who is asked, and when
@@ -431,8 +602,46 @@ async def test_what_runs_in_the_background_never_asks_a_person(
     assert one.sign_ins == 2
 
 
+async def test_what_runs_in_the_background_of_an_unattended_program_is_no_error(
+    server: AuthorizationServer, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rule 22: the old token serves on, and its end is the error, which says what to do."""
+    caplog.set_level(logging.INFO)
+    one = SigningIn(server, clock, unattended=True)
+    async with one:
+        first = await one.sign_in()
+        server.revoke_all(refresh_tokens=True)
+        clock.advance(3600 - 30)
+        assert await one.get() is first
+        await until(lambda: one._cache.flights.current is None)
+        assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+        clock.advance(60)
+        for _ in range(3):
+            with pytest.raises(SignInRequired, match=r"sign_in\(\)"):
+                await one.get()
+    assert one.sign_ins == 1
+    assert server.token_requests == 1  # what was refused is not sent again
+
+
+async def test_a_refusal_in_the_background_is_told_once_and_the_token_serves_on(
+    server: AuthorizationServer, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a program with a seed; a refusal is nothing to repeat at each request."""
+    async with manager(server, clock) as one:
+        first = await one.get()
+        server.revoke_all(refresh_tokens=True)
+        clock.advance(3600 - 30)
+        for _ in range(5):
+            assert await one.get() is first
+            await until(lambda: one._cache.flights.current is None)
+        assert caplog.text.count("Get a new one") == 1
+        clock.advance(60)
+        with pytest.raises(TokenError, match="Get a new one"):
+            await one.get()
+
+
 async def test_a_caller_that_joins_a_background_renewal_may_have_a_person_asked(
-    server: AuthorizationServer, clock: FakeClock
+    server: AuthorizationServer, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It began silently, and ends in a sign-in for the one who waits."""
     one = SigningIn(server, clock)
@@ -447,6 +656,25 @@ async def test_a_caller_that_joins_a_background_renewal_may_have_a_person_asked(
         assert await one.get() is not first
     assert one.sign_ins == 2
     assert server.token_requests == 1
+    assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("after", range(16))
+async def test_a_caller_may_come_at_any_point_of_a_background_renewal(
+    server: AuthorizationServer, clock: FakeClock, after: int
+) -> None:
+    """Rule 22: also after that has found out that it must not ask: then another begins, which asks."""
+    one = SigningIn(server, clock, token_storage=Slow())
+    async with one:
+        first = await one.get()
+        server.answer_next(400, JSON, REFUSED)
+        clock.advance(3600 - 30)
+        assert await one.get() is first
+        await until(lambda: first.refresh_token in one._cache.fetcher._refused)
+        await turns(after)
+        clock.advance(60)
+        assert await one.get() is not first
+    assert one.sign_ins == 2
 
 
 async def test_a_refresh_goes_on_though_nobody_waits_and_a_sign_in_does_not(
@@ -489,6 +717,44 @@ async def test_an_unattended_program_is_told_that_a_person_is_needed(
         assert (await client.get(server.resource)).status == 200
         server.revoke_all()
         assert (await client.get(server.resource)).status == 200  # by the refresh token
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+async def test_a_sign_in_that_waits_for_a_request_has_its_outcome_and_no_older_token(
+    server: AuthorizationServer, clock: FakeClock, refuses: bool
+) -> None:
+    """The request finds its refresh token refused, and asks a person: one window for both."""
+    one = SigningIn(server, clock)
+    async with one:
+        first = await one.get()
+        server.revoke_all(refresh_tokens=True)
+        clock.advance(7200)
+        server.latency, one.refuses = 0.02, refuses
+        asking = asyncio.ensure_future(one.get())
+        await server.wait_until(lambda: server.token_requests == 1)
+        outcomes = await asyncio.gather(asking, one.sign_in(), return_exceptions=True)
+        if refuses:
+            assert [type(outcome) for outcome in outcomes] == [AuthorizationError] * 2
+        else:
+            assert outcomes[0] is outcomes[1] is not first
+    assert one.sign_ins == 2
+
+
+async def test_a_sign_in_is_one_though_a_refresh_runs(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Who calls it wants a person to be asked, another account to be chosen: a refresh will not do."""
+    one = SigningIn(server, clock)
+    async with one:
+        await one.get()
+        clock.advance(7200)
+        server.latency = 0.02
+        asking = asyncio.ensure_future(one.get())
+        await server.wait_until(lambda: server.token_requests == 1)
+        token = await one.sign_in()
+        assert (await asking).access_token != token.access_token
+        assert await one.get() is token
+    assert one.sign_ins == 2
 
 
 async def test_a_sign_in_in_another_process_is_noticed_at_the_next_request(
@@ -557,6 +823,7 @@ def test_extra_is_read_only_and_not_shown() -> None:
         token.extra["id_token"] = "x"  # type: ignore[index]
     assert "s3cr3t" not in repr(token)
     assert pickle.loads(pickle.dumps(token)) == token
+    assert copy.deepcopy(token) == copy.copy(token) == token
     assert hash(token) == hash(pickle.loads(pickle.dumps(token)))
     assert token != Token("a", 60, expires_at=token.expires_at)
     assert not Token("a", 60).extra
@@ -574,3 +841,56 @@ async def test_extra_is_stored_with_the_token(
             token = await one.get()
             assert token.extra == server.token_parameters
     assert server.token_requests == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "null",
+        "NaN",
+        "1e999",
+        "9" * 5000,
+        '"\\ud800"',
+        "[" * 300 + "]" * 300,
+        '{"": {"a b": []}}',
+        '""',
+    ],
+)
+async def test_whatever_else_an_answer_holds_neither_hurts_nor_is_lost(
+    server: AuthorizationServer, clock: FakeClock, value: str
+) -> None:
+    """What Python's JSON reads, it writes: in the storage it is the same."""
+    server.answer_next(200, JSON, f'{{"access_token": "a", "refresh_token": "r", "x": {value}}}')
+    storage = TokenStorage()
+    tokens = []
+    for _ in range(2):
+        async with manager(server, clock, refresh_token="s", token_storage=storage) as one:
+            tokens.append(await one.get())
+    assert server.token_requests == 1
+    assert tokens[1].refresh_token == "r"
+    assert repr(tokens[1].extra) == repr(tokens[0].extra)
+
+
+@pytest.mark.parametrize("stored", [[], "x", 5, None])
+def test_a_stored_extra_that_is_no_object_counts_as_none(stored: object) -> None:
+    """The token beside it is good."""
+    line = {**json.loads(write_line(Token("a", 60), "b")), "extra": stored}
+    token = read_line(json.dumps(line), "b")
+    assert token is not None
+    assert not token.extra
+
+
+async def test_extra_is_not_logged(
+    server: AuthorizationServer, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not at DEBUG, and not if the storage fails."""
+    caplog.set_level(logging.DEBUG)
+    server.token_parameters = {"id_token": "s3cr3t.id.token"}
+    async with manager(server, clock, token_storage=Broken("save", OSError("full"))) as one:
+        token = await one.get()
+        await one.reset_token()
+        server.answer_next(400, JSON, '{"error": "x", "id_token": "s3cr3t.id.token"}')
+        with pytest.raises(TokenError) as caught:
+            await one.reset_token()
+    assert token.extra["id_token"] == "s3cr3t.id.token"
+    assert "s3cr3t" not in caplog.text + repr(caught.value) + repr(token) + repr(one)

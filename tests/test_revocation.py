@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from fakes import FakeClock
+from managing import until
 from oidc_server import OIDCServer
+from storages import Broken
 
 from aioalf import (
     Client,
@@ -149,6 +151,90 @@ async def test_a_503_is_waited_for_once_if_the_server_says_for_how_long(
     assert len(revoked(server)) == requests
 
 
+async def test_a_server_that_stays_away_is_asked_again_once_for_each_token(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Then it is an error, and all is forgotten here."""
+    storage = TokenStorage()
+    async with manager(server, clock, token_storage=storage) as one:
+        await one.get()
+        server.answer_next(503, {"Retry-After": "7"}, times=9, at="revocation")
+        with pytest.raises(TokenHTTPError, match="503"):
+            await one.revoke()
+        assert (one.peek(), storage.token) == (None, None)
+    assert clock.sleeps == [7, 7]
+    assert [hint for _, hint in revoked(server)] == ["refresh_token"] * 2 + ["access_token"] * 2
+
+
+@pytest.mark.parametrize("status", [429, 500])
+async def test_only_a_503_is_waited_for(
+    server: AuthorizationServer, clock: FakeClock, status: int
+) -> None:
+    """RFC 7009 section 2.2.1: who signs out does not want to wait."""
+    async with manager(server, clock) as one:
+        await one.get()
+        server.answer_next(status, {"Retry-After": "7"}, at="revocation")
+        with pytest.raises(TokenHTTPError, match=str(status)):
+            await one.revoke()
+    assert not clock.sleeps
+
+
+@pytest.mark.parametrize("second", [200, 401])
+async def test_the_first_failure_is_the_one_that_is_raised(
+    server: AuthorizationServer, clock: FakeClock, second: int
+) -> None:
+    """The refresh token is worth more, whatever comes of the access token."""
+    async with manager(server, clock) as one:
+        await one.get()
+        server.answer_next(400, JSON, '{"error": "invalid_request"}', at="revocation")
+        server.answer_next(second, JSON, '{"error": "invalid_client"}', at="revocation")
+        with pytest.raises(TokenHTTPError, match="invalid_request"):
+            await one.revoke()
+    assert len(revoked(server)) == 2
+
+
+async def test_without_a_stored_token_the_one_in_memory_is_revoked(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Somebody has emptied the storage."""
+    storage = TokenStorage()
+    async with manager(server, clock, token_storage=storage) as one:
+        token = await one.get()
+        storage.token = None
+        await one.revoke()
+    assert not server.accepts(token.access_token)
+
+
+async def test_what_could_not_be_saved_is_revoked_and_not_the_older_one(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """And it is not saved afterwards: it is forgotten."""
+    storage = Broken("nothing", OSError("disk full"))
+    async with manager(server, clock, token_storage=storage) as one:
+        await one.get()
+        storage.method = "save"
+        await one.reset_token()
+        token = await one.get()
+        await one.revoke()
+        storage.method = None
+    assert [value for value, _ in revoked(server)] == [token.refresh_token, token.access_token]
+    assert storage.line is None
+
+
+async def test_metadata_that_cannot_be_had_keeps_nobody_signed_in(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Where to revoke is then unknown."""
+    storage = TokenStorage()
+    options = {"token_endpoint": server.token_endpoint, "token_storage": storage}
+    async with manager(server, clock, **options) as one:
+        await one.get()
+        server.answer_next(500, times=9, at="metadata")
+        with pytest.raises(TokenError, match="metadata"):
+            await one.revoke()
+        assert (one.peek(), storage.token) == (None, None)
+
+
 async def test_without_an_endpoint_it_is_forgotten_and_told(
     server: AuthorizationServer, clock: FakeClock
 ) -> None:
@@ -198,6 +284,72 @@ async def test_a_request_that_comes_meanwhile_gets_a_new_token(
         assert revoking.done()
         await revoking
     assert server.token_requests == 2
+
+
+async def test_who_signs_out_twice_at_a_time_does_so_once(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """The second finds nothing left."""
+    async with manager(server, clock, token_storage=TokenStorage()) as one:
+        await one.get()
+        await asyncio.gather(*(one.revoke() for _ in range(3)))
+    assert server.requests["revocation"] == 2
+
+
+async def test_who_is_cancelled_has_signed_out_all_the_same(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """It goes on without its caller: half of it would be worse."""
+    storage = TokenStorage()
+    async with manager(server, clock, token_storage=storage) as one:
+        token = await one.get()
+        server.answer_next(503, {"Retry-After": "7"}, delay=0.02, at="revocation")
+        revoking = asyncio.ensure_future(one.revoke())
+        await server.wait_until(lambda: server.requests["revocation"] == 1)
+        revoking.cancel()
+        await asyncio.wait({revoking})
+        await until(lambda: one._cache.flights.current is None)
+        assert (one.peek(), storage.token) == (None, None)
+        assert not server.accepts(token.access_token)
+
+
+async def test_a_refresh_in_the_background_is_waited_for_and_what_it_brings_is_revoked(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """Else it would sign in again who has just signed out."""
+    storage = TokenStorage()
+    one = RefreshTokenManager(
+        client_id=server.client_id,
+        client_secret=server.client_secret,
+        issuer=server.issuer,
+        refresh_token=server.issue_refresh_token(),
+        clock=clock,
+        token_storage=storage,
+    )
+    async with one:
+        first = await one.get()
+        clock.advance(3600 - 30)
+        server.latency = 0.02
+        assert await one.get() is first
+        await server.wait_until(lambda: server.token_requests == 2)
+        await one.revoke()
+        assert storage.token is None
+    (refresh_token, _), (access_token, _) = revoked(server)
+    assert refresh_token != first.refresh_token
+    assert access_token != first.access_token
+
+
+async def test_a_storage_that_fails_keeps_the_server_from_nothing(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """The log says that what it holds could not be deleted."""
+    storage = Broken("clean", OSError("read-only"))
+    async with manager(server, clock, token_storage=storage) as one:
+        token = await one.get()
+        await one.revoke()
+        assert one.peek() is None
+    assert not server.accepts(token.access_token)
+    assert storage.tried == 1
 
 
 async def test_a_closed_manager_revokes_nothing(

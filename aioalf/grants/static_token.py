@@ -15,17 +15,20 @@ __all__ = ("StaticTokenManager",)
 class StaticTokenManager(TokenManager):
     """Has one token, which is not fetched from anywhere; a `TokenManager` in all else.
 
-    After a 401 the source is asked again: a file may hold a new one by then.
+    After a 401 the source is asked again: a file may hold a new one by then. It is not stored.
 
     :param token: the access token: a string, or a callable, plain or ``async``, such as a `SecretFile`.
     :param options: the keywords of `TokenManager` that have a meaning here, such as ``clock``.
-    :raises TypeError: a keyword is unknown, or the token is neither a string nor callable.
+    :raises TypeError: a keyword is unknown, `token_storage` is given, or the token is neither a string nor
+        callable.
     """
 
     grant = "static"
 
     def __init__(self, token: Source, **options: Any) -> None:
         check_source(token, "token")
+        if options.get("token_storage") is not None:  # what is stored would come before the source
+            raise TypeError("StaticTokenManager takes no token_storage: its token is given.")
         self._source = token
         super().__init__(**options)
 

@@ -101,3 +101,6 @@ class TokenExchangeManager(TokenManager):
                 " cannot be sent as a Bearer token. requested_token_type= says what to ask for."
             )
         return response
+
+    def _bound_params(self) -> Mapping[str, Any]:
+        return {**super()._bound_params(), "requested_token_type": self._requested_type}

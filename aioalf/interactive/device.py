@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from yarl import URL
 
+from .._tasks import wait_bounded
 from ..backoff import LONGEST_PAUSE
 from ..errors import AuthorizationError, TokenError, TokenHTTPError
 from ..manager import ClientSecret
@@ -108,7 +109,7 @@ class DeviceTokenManager(SignInTokenManager):
         try:
             shown = self._prompt(code)
             if inspect.isawaitable(shown):
-                await shown
+                await wait_bounded(shown, timeout)
         except Exception as error:
             raise TokenError(
                 f"The prompt for the sign-in failed ({type(error).__name__})."
@@ -126,24 +127,29 @@ class DeviceTokenManager(SignInTokenManager):
                 elif error.error in _REFUSALS:
                     raise _refusal(error) from None
                 elif error.error != "authorization_pending":
-                    wait = _wait_in_trouble(error, interval)
+                    left = deadline - clock.monotonic()
+                    wait = _wait_in_trouble(error, interval, left)
             except TokenError as error:
                 if not error.transient:
                     raise
                 # RFC 8628 section 3.5 asks to slow down, and by twice if an answer does not come.
-                wait = interval = min(2 * interval, LONGEST_PAUSE)
+                wait = interval = max(interval, min(2 * interval, LONGEST_PAUSE))
                 logger.info(
                     "A poll for the sign-in had no answer; the next one comes in %.0f s.", wait
                 )
         raise AuthorizationError(f"Nobody signed in within {timeout:g} seconds")
 
 
-def _wait_in_trouble(error: TokenHTTPError, interval: float) -> float:
-    """Return the seconds to wait after an answer that says nothing of the sign-in; else raise it."""
-    status = error.response_status or 0
-    if error.error or not (status in (408, 429) or status >= 500):
+def _wait_in_trouble(error: TokenHTTPError, interval: float, left: float) -> float:
+    """Return the seconds to wait after an answer that says nothing of the sign-in; else raise it.
+
+    :param left: seconds until the deadline.
+    """
+    status, asked = error.response_status or 0, error.retry_after or 0.0
+    # Whatever error it names: gateways and frameworks have words of their own for a server in trouble.
+    if not (status in (408, 429) or status >= 500) or asked >= left:
         raise error
-    return max(interval, error.retry_after or 0.0)
+    return max(interval, asked)
 
 
 def _refusal(error: TokenHTTPError) -> AuthorizationError:

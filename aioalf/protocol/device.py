@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import TokenError
-from ..token import read_expires_in
 
 __all__ = ("LONGEST_INTERVAL", "DeviceCode", "read_device_response")
 
@@ -73,7 +72,7 @@ def read_device_response(
             "The device authorization response holds no verification_uri that is an http or https URL."
         )
     complete = params.get("verification_uri_complete") or params.get("verification_url_complete")
-    life = read_expires_in(params.get("expires_in"))
+    life = _seconds(params.get("expires_in"))
     life = _LIFE if life is None else life
     if life <= 0:
         raise TokenError("The device authorization response has expired already (its expires_in).")
@@ -83,13 +82,19 @@ def read_device_response(
 
 def _interval(value: object) -> float:
     """Read ``interval``: what is missing, not positive or not a number counts as 5."""
+    seconds = _seconds(value)
+    if seconds is None or seconds <= 0:
+        return _INTERVAL
+    return min(max(seconds, _SHORTEST_INTERVAL), LONGEST_INTERVAL)
+
+
+def _seconds(value: object) -> float | None:
+    """Read a number of seconds, or a string that is one; None for anything else."""
     try:
         seconds = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        return _INTERVAL
-    if isinstance(value, bool) or not math.isfinite(seconds) or seconds <= 0:
-        return _INTERVAL
-    return min(max(seconds, _SHORTEST_INTERVAL), LONGEST_INTERVAL)
+        return None
+    return seconds if math.isfinite(seconds) and not isinstance(value, bool) else None
 
 
 def _is_web_address(value: Any) -> bool:

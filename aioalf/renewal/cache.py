@@ -192,17 +192,17 @@ class TokenCache:
 
     async def join(self, reason: Reason, replaced: Token | None) -> Token:
         """Wait for the renewal that runs, or begin one."""
-        if replaced is not None:
-            if replaced.access_token not in self.rejected:
-                self.rejected.append(replaced.access_token)
+        if replaced is not None and replaced.access_token not in self.rejected:
+            self.rejected.append(replaced.access_token)
         may_ask = reason == "sign-in" or not self.fetcher.unattended
         while (flight := self.flights.current) is not None:
             if flight.called_from_inside:
                 return await self._renew("missing", replaced, None)
             if flight.reason == REVOCATION or (reason == "sign-in" and not flight.asked):
+                before = self.cached
                 await flight.wait_over()
-                if flight.asked and self.cached is not None:  # somebody has just signed in
-                    return self.cached.token
+                if flight.asked and self.cached is not None and self.cached is not before:
+                    return self.cached.token  # somebody has just signed in
                 continue
             asks, flight.may_ask = flight.may_ask, flight.may_ask or may_ask
             try:
