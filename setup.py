@@ -21,7 +21,7 @@ def version() -> str:
 
 # Each is imported by the one module that needs it; see the extras' rows in README.rst.
 EXTRAS = {
-    "jwt": ["joserfc>=1.4"],
+    "jwt": ["joserfc>=1.5"],
     "file": ["filelock>=4.0.1", "platformdirs>=4"],
     "keyring": ["keyring>=25"],
     "redis": ["redis>=5.0.1"],

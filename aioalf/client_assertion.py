@@ -5,6 +5,7 @@ An assertion is a short JWT that the client signs for each sending of a request 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -16,8 +17,8 @@ from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import TokenError
-from .protocol.client_auth import ClientAuth, ClientAuthContext, ClientSecret, NoClientAuth
-from .sources import check_source, read_needed
+from .protocol.client_auth import ClientAuth, ClientAuthContext, NoClientAuth
+from .sources import Source, check_source, read_needed
 
 if TYPE_CHECKING:
     from .jwt_signature import PrivateKey
@@ -88,10 +89,12 @@ class PrivateKeyJWT(_SignedAssertion):
     that was seen is of no use. Needs the extra ``jwt``.
 
     :param key: the private key as PEM or as a JWK: a string, or a callable, plain or ``async``, such as a
-        `SecretFile`, that is asked at each sending. RSA, EC or Ed25519; not encrypted.
-    :param algorithm: how to sign, such as ``PS256``; by default what goes with the key: ``RS256``,
-        ``ES256``, ``ES384``, ``ES512`` or ``EdDSA``.
-    :param key_id: the ``kid`` by which the server finds the public key, if it needs one.
+        `SecretFile`, that is asked at each sending. A JWK may also be a dict. RSA, EC or Ed25519; not
+        encrypted.
+    :param algorithm: how to sign, such as ``PS256``; by default the ``alg`` of a JWK, or what goes with the
+        key: ``RS256``, ``ES256``, ``ES384``, ``ES512`` or ``EdDSA``.
+    :param key_id: the ``kid`` by which the server finds the public key, if it needs one; by default that of
+        a JWK.
     :param audience: who the assertion is for, if the server wants another one than its issuer identifier,
         or without that its token endpoint. Entra wants its token endpoint.
     :param lifetime: how long an assertion counts, in seconds.
@@ -103,7 +106,7 @@ class PrivateKeyJWT(_SignedAssertion):
 
     def __init__(
         self,
-        key: ClientSecret,
+        key: Source | Mapping[str, Any],
         *,
         algorithm: str | None = None,
         key_id: str | None = None,
@@ -112,6 +115,8 @@ class PrivateKeyJWT(_SignedAssertion):
         headers: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(audience, lifetime)
+        if isinstance(key, Mapping):
+            key = json.dumps({**key})
         check_source(key, "key")
         if algorithm is not None and algorithm not in _PRIVATE_ALGORITHMS:
             raise ValueError(
@@ -121,26 +126,36 @@ class PrivateKeyJWT(_SignedAssertion):
             raise ValueError(
                 f"headers cannot hold {', '.join(reserved)}: see algorithm= and key_id=."
             )
+        try:
+            json.dumps(headers)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"headers cannot be written as JSON: {error}.") from None
         if importlib.util.find_spec("joserfc") is None:
             raise TokenError('PrivateKeyJWT needs joserfc: pip install "aio-alf[jwt]"')
-        self._key, self._algorithm = key, algorithm
-        self._headers = {**(headers or {}), **({"kid": key_id} if key_id is not None else {})}
-        # To read an RSA key takes thirty times as long as to sign with it.
-        self._parsed: tuple[str, PrivateKey, str] | None = None
+        given = {"alg": algorithm, "kid": key_id}
+        self._key = key
+        self._headers = {
+            **(headers or {}),
+            **{name: value for name, value in given.items() if value is not None},
+        }
+        self._parsed: tuple[str, PrivateKey, dict[str, str]] | None = None
 
     async def authenticate(self, context: ClientAuthContext) -> None:
         """Sign an assertion and put it into the form; the key is asked for at each sending.
 
         :raises TokenError: there is no key, or none that can be used.
         """
-        from .jwt_signature import parse_private_key, sign
-
         text = await read_needed(self._key, "key")
-        if self._parsed is None or self._parsed[0] != text:
-            self._parsed = (text, *parse_private_key(text))
-        _, key, algorithm = self._parsed
-        headers = {"typ": "JWT", "alg": self._algorithm or algorithm, **self._headers}
-        self._put(context, sign(self._claims(context), key, headers))
+        parsed = self._parsed
+        if parsed is None or parsed[0] != text:
+            self._parsed = parsed = (text, *await asyncio.to_thread(_parse_key, text))
+        from .jwt_signature import sign
+
+        _, key, header = parsed
+        self._put(context, sign(self._claims(context), key, {**header, **self._headers}))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_parsed": None}  # a key that was read cannot be pickled
 
 
 class ClientSecretJWT(_SignedAssertion):
@@ -172,7 +187,10 @@ class ClientSecretJWT(_SignedAssertion):
         """Sign an assertion (RFC 7515 section 5.1, RFC 7518 section 3.2) and put it into the form."""
         head = _encoded(json.dumps({"typ": "JWT", "alg": self._algorithm}).encode())
         body = _encoded(json.dumps(self._claims(context)).encode())
-        key = context.client_secret.encode("utf-8", "surrogateescape")
+        try:
+            key = context.client_secret.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # it holds the whole secret
+            raise TokenError("The client secret is not valid Unicode text.") from None
         signed = f"{head}.{body}"
         digest = hmac.digest(key, signed.encode(), _HASHES[self._algorithm])
         self._put(context, f"{signed}.{_encoded(digest)}")
@@ -186,7 +204,7 @@ class ClientAssertion(_Assertion):
     :raises TypeError: it is neither a string nor callable.
     """
 
-    def __init__(self, assertion: ClientSecret) -> None:
+    def __init__(self, assertion: Source) -> None:
         check_source(assertion, "assertion")
         self._source = assertion
 
@@ -206,6 +224,13 @@ class TLSClientAuth(NoClientAuth):
     """
 
     uses_certificate = True
+
+
+def _parse_key(text: str) -> tuple[PrivateKey, dict[str, str]]:
+    # In a thread: the import takes 60 ms, and the check of an RSA key of 4096 bits takes 250 ms.
+    from .jwt_signature import parse_private_key
+
+    return parse_private_key(text)
 
 
 def _encoded(data: bytes) -> str:

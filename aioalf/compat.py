@@ -165,7 +165,8 @@ class OverridableSteps:
         cache.enter()
         flight = cache.flights.current
         if flight is None:
-            return await self._fly_reset(rejected).join()
+            token: Token = await self._fly_reset(rejected).join()
+            return token
         await flight.join()  # whatever it was for: get_token() knows what came of it
         return self._as_token(await self.get_token())
 
@@ -180,7 +181,7 @@ class OverridableSteps:
             cache.enter()
             self._fly_reset(rejected)
 
-    def _fly_reset(self, rejected: Token) -> Flight[Token]:
+    def _fly_reset(self, rejected: Token) -> Flight:
         cache = self._cache
         timeout = cache.lock_timeout + cache.fetch_timeout
         cache.flights.last = flight = Flight(self._reset(rejected), timeout=timeout)

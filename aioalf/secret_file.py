@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from .errors import TokenError
+from .errors import TokenError, TokenStorageError
 from .storage.worker import DaemonWorker
 
 __all__ = ("SecretFile",)
@@ -36,10 +36,14 @@ class SecretFile:
         """Read the file.
 
         :return: what is in it.
-        :raises TokenError: it cannot be read, is empty, is not text, or has more than 64 KiB.
+        :raises TokenError: it cannot be read, is empty, is not text, or has more than 64 KiB; or an earlier
+            reading of it hangs.
         """
         content: list[str] = []  # not as the result of a future: asyncio's debug mode logs those
-        await self._worker.run(lambda: content.append(self._read()))
+        try:
+            await self._worker.run(lambda: content.append(self._read()))
+        except TokenStorageError as error:  # the worker serves storages too; a secret is in none
+            raise TokenError(str(error)) from None
         return content[0]
 
     def _read(self) -> str:
@@ -49,21 +53,30 @@ class SecretFile:
             # Not blocking: a pipe that nobody writes to would be waited for.
             with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise TokenError(f"The secret file {path} is not a file.")
+                    raise TokenError(
+                        f"The secret file {path} is not a file: give the path of a file that holds it."
+                    )
                 content = file.read(_MOST + 1)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise TokenError(f"The secret file {path} cannot be read: {reason}.") from error
+            raise TokenError(
+                f"The secret file {path} cannot be read: {reason}. It must be there, and this user must be"
+                " allowed to read it."
+            ) from error
         if len(content) > _MOST:
             raise TokenError(
-                f"The secret file {path} has more than {_MOST} bytes: it holds no secret."
+                f"The secret file {path} has more than {_MOST} bytes: is the path right?"
             )
         try:
             text = content.decode("utf-8-sig").rstrip()
         except UnicodeDecodeError:
-            raise TokenError(f"The secret file {path} is not UTF-8 text.") from None
+            raise TokenError(
+                f"The secret file {path} is not UTF-8 text: save it as UTF-8, or a key as PEM."
+            ) from None
         if not text:
-            raise TokenError(f"The secret file {path} is empty.")
+            raise TokenError(
+                f"The secret file {path} is empty: the secret must be written into it."
+            )
         return text
 
     def __repr__(self) -> str:

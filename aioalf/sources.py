@@ -8,13 +8,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
+import os
+from typing import TypeAlias
 
 from ._tasks import wait_bounded
 from .errors import TokenError
 from .protocol.client_auth import ClientSecret
 
-__all__ = ("account_of", "check_source", "read_needed", "read_secret", "read_source")
+__all__ = ("Source", "account_of", "check_source", "read_needed", "read_secret", "read_source")
 
+#: A string, or a callable, plain or ``async``, that returns it. A client secret was the first one.
+Source: TypeAlias = ClientSecret
 
 _NO_CREDENTIALS = "Missing credentials (client_id:client_secret)"  # as in 0.4.0
 _TIMEOUT = 30.0  # seconds that a callable may take
@@ -39,7 +43,7 @@ async def read_secret(
     return secret or ""
 
 
-async def read_source(source: ClientSecret | None, name: str) -> str | None:
+async def read_source(source: Source | None, name: str) -> str | None:
     """Return what a source gives now.
 
     :param source: the secret, the callable, or None.
@@ -71,7 +75,7 @@ async def read_source(source: ClientSecret | None, name: str) -> str | None:
     return None if value is None else value.rstrip("\r\n")
 
 
-async def read_needed(source: ClientSecret | None, name: str) -> str:
+async def read_needed(source: Source | None, name: str) -> str:
     """Return what a source gives now; see `read_source`.
 
     :raises TokenError: it gives nothing.
@@ -82,7 +86,7 @@ async def read_needed(source: ClientSecret | None, name: str) -> str:
     return value
 
 
-def account_of(account: str | None, *sources: ClientSecret | None) -> str | None:
+def account_of(account: str | None, *sources: Source | None) -> str | None:
     """Return whose token it is, for the key under which it is stored.
 
     :param account: as it was given; it comes first.
@@ -100,6 +104,8 @@ def check_source(source: object, name: str) -> None:
     :raises TypeError: it is neither a string nor callable.
     """
     if not isinstance(source, (str, type(None))) and not callable(source):
+        remedy = " SecretFile(path) reads a file." if isinstance(source, os.PathLike) else ""
         raise TypeError(
             f"{name} takes a string, or a callable that returns one, not a {type(source).__name__}."
+            + remedy
         )

@@ -23,7 +23,7 @@ from aioalf.storage import TokenStorage
 from aioalf.testing import AuthorizationServer
 from aioalf.token import Token
 
-POINTS = range(40)  # turns of the loop; a renewal with a slow storage takes fewer, see below
+POINTS = range(50)  # turns of the loop; a renewal with a slow storage takes fewer, see below
 
 
 class Rotating(Fetching):

@@ -161,7 +161,7 @@ async def test_a_lock_is_waited_for_only_while_the_storage_answers(
     monkeypatch: pytest.MonkeyPatch, clock: FakeClock
 ) -> None:
     """A Redis that was stopped does not keep all callers for a minute."""
-    monkeypatch.setattr("aioalf.storage.guarded._PATIENCE", 0.01)
+    monkeypatch.setattr("aioalf.storage.guarded._FIRST_LOOK", 0.01)
 
     class Hanging(Stalling):
         async def load(self) -> str | None:

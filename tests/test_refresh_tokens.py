@@ -344,7 +344,7 @@ async def test_after_a_refusal_what_another_process_has_stored_is_used(
         winner = {**line, "access_token": server.issue(3600), "refresh_token": "the winner's"}
         winner["expires_at"] = clock.time() + 3600
 
-        lines = [json.dumps(line), json.dumps(winner)]
+        lines = [json.dumps(line), json.dumps(line), json.dumps(winner)]
 
         class Late(OneSlot):
             """Has the old token at first, and the winner's when it is looked into again."""
@@ -372,7 +372,7 @@ async def test_after_a_refusal_the_other_refresh_token_is_tried_once(
         server.revoke(old)
         clock.advance(7200)
         renewed = {**line, "access_token": "expired", "refresh_token": other}
-        lines = [json.dumps(line), json.dumps(renewed)]
+        lines = [json.dumps(line), json.dumps(line), json.dumps(renewed)]
 
         class Late(OneSlot):
             def load(self) -> str:

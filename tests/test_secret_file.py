@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,10 @@ def a_pipe(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: None, "cannot be read: No such file"),
+        (lambda path: None, "cannot be read: No such file.* must be there"),
+        (lambda path: path.symlink_to(path), "cannot be read: Too many levels"),
+        (lambda path: path.symlink_to("/dev/zero"), "is not a file"),
+        (lambda path: path.write_text("hidden", "utf-16"), "save it as UTF-8"),
         (a_directory, "is not a file|Is a directory"),
         (a_pipe, "is not a file"),
         (lambda path: path.write_bytes(b""), "is empty"),
@@ -76,6 +81,71 @@ async def test_a_file_that_holds_no_secret_is_named(
     make(path)
     with pytest.raises(TokenError, match=f"secret file .*secret.*({message})"):
         await SecretFile(path)()
+
+
+async def test_a_path_that_no_file_can_have_is_named() -> None:
+    """It came from a configuration file."""
+    with pytest.raises(TokenError, match=r"secret file .* cannot be read: embedded null byte"):
+        await SecretFile("secret\0")()
+
+
+async def test_a_source_that_raises_a_token_error_speaks_for_itself(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """Its message has the path; "the callable failed" would hide that."""
+    secret = SecretFile(tmp_path / "secret")
+    async with TokenManager(server.token_endpoint, server.client_id, secret) as one:
+        with pytest.raises(TokenError, match=r"^The secret file .*/secret cannot be read"):
+            await one.get()
+
+
+async def test_a_disk_that_hangs_holds_up_its_file_alone(
+    server: AuthorizationServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait is bounded, the event loop goes on; afterwards each request fails at once."""
+    monkeypatch.setattr("aioalf.sources._TIMEOUT", 0.05)
+    path, free, real = tmp_path / "secret", threading.Event(), os.open
+    path.write_text(server.client_secret)
+
+    def hang(name: Any, *args: Any, **options: Any) -> int:
+        if name == path:
+            free.wait(30)
+        return real(name, *args, **options)
+
+    monkeypatch.setattr(os, "open", hang)
+    secret = SecretFile(path)
+    async with TokenManager(server.token_endpoint, server.client_id, secret) as one:
+        with pytest.raises(TokenError, match=r"client_secret gave no answer within 0\.05 s"):
+            await one.get()
+        monkeypatch.setattr("aioalf.storage.worker._STUCK_AFTER", -1.0)
+        with pytest.raises(TokenError, match=r"secret file .* an earlier call hangs") as caught:
+            await one.get()
+        assert type(caught.value) is TokenError
+        free.set()
+        await asyncio.to_thread(secret._worker.submit(int).result)
+        monkeypatch.undo()
+        await one.get()
+
+
+async def test_many_tasks_may_ask_at_once(tmp_path: Path) -> None:
+    """One thread reads for all of them."""
+    path = tmp_path / "secret"
+    path.write_text("secret")
+    source = SecretFile(path)
+    assert await asyncio.gather(*(source() for _ in range(50))) == ["secret"] * 50
+
+
+async def test_a_file_that_this_user_may_not_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may read every file, so that the system says no here by itself."""
+
+    def forbidden(*_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("aioalf.secret_file.os.open", forbidden)
+    with pytest.raises(TokenError, match=r"cannot be read: Permission denied.* allowed to read it"):
+        await SecretFile(tmp_path / "secret")()
 
 
 async def test_a_file_of_100_mib_is_not_read_whole(tmp_path: Path) -> None:

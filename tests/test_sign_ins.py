@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from fake_browser import post_answer
 from fakes import FakeClock
 from form_person import FormPerson
 from oidc_server import OIDCServer
+from processes import python
 
 from aioalf import (
     AuthorizationCodeTokenManager,
@@ -70,51 +72,87 @@ async def signing_in(
 # -- in Chromium
 
 
-@pytest.mark.parametrize("mode", [None, "form_post"])
-async def test_a_person_signs_in_at_oidc_provider(
-    oidc_server: OIDCServer, chromium: Chromium, mode: Any, tmp_path: Path
+# Refreshes what is stored, silently, and says how the resource answers.
+SECOND_PROCESS = """
+import asyncio, json
+from aioalf import AuthorizationCodeTokenManager, Client, FileTokenStorage
+
+async def main():
+    options, path, resource = json.loads(sys.argv[1])
+    storage = FileTokenStorage(path)
+    one = AuthorizationCodeTokenManager(token_storage=storage, unattended=True, **options)
+    async with one, Client(token_manager=one) as client:
+        before = await one.get()
+        await one.reset_token()
+        assert (await one.get()).access_token != before.access_token
+        async with client.get(resource) as response:
+            print(response.status)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("at", ["oidc-provider", "django-oauth-toolkit"])
+async def test_a_person_signs_in_and_out_in_a_browser(
+    oidc_server: OIDCServer,
+    django_server: DjangoServer,
+    chromium: Chromium,
+    at: str,
+    tmp_path: Path,
 ) -> None:
-    """Then a second program has the token, refreshes it silently, and signs out."""
+    """A second process refreshes silently; after a revocation they sign in again; then they sign out."""
+    server: Any = oidc_server if at == "oidc-provider" else django_server
+    options: dict[str, Any] = AT_OIDC if at == "oidc-provider" else AT_DJANGO
+    options = {"issuer": server.issuer, "client_id": server.native_client_id, **options}
     storage = FileTokenStorage(tmp_path / "token")
     async with chromium.person() as person:
-        options = {"open_browser": person.open, "response_mode": mode, "token_storage": storage}
-        async with at_oidc(oidc_server, **options) as one, Client(token_manager=one) as client:
+        one = AuthorizationCodeTokenManager(
+            open_browser=person.open, token_storage=storage, **options
+        )
+        async with one, Client(token_manager=one) as client:
             async with signing_in(one, person) as (asking, url):
-                assert await person.approves(url, oidc_server) == SIGNED_IN
-                first = await asking
-            assert (await client.get(oidc_server.resource)).status == 200
+                assert await person.approves(url, server) == SIGNED_IN
+                await asking
+            assert (await client.get(server.resource)).status == 200
             assert "code=" not in "".join(await person.back_list())
-    async with at_oidc(oidc_server, token_storage=storage, unattended=True) as two:
-        assert (await two.get()).access_token == first.access_token
-        await two.reset_token()
-        second = await two.get()
-        assert second.refresh_token != first.refresh_token
-        await two.revoke()
+
+            order = json.dumps([options, str(tmp_path / "token"), server.resource])
+            process = python(SECOND_PROCESS, order)
+            said, _ = await asyncio.to_thread(process.communicate)
+            assert said == "200\n"
+            assert len(person.opened) == 1
+
+            server.revoke_refresh_tokens()
+            server.revoke_all()
+            asking = asyncio.ensure_future(one.reset_token())
+            assert await person.approves(await person.asked(2), server) == SIGNED_IN
+            await asking
+            assert (await client.get(server.resource)).status == 200
+            token = await one.get()
+
+            await one.revoke()
+            headers = {"Authorization": f"Bearer {token.access_token}"}
+            async with client.session.get(server.resource, headers=headers) as response:
+                assert response.status == 401
+    async with AuthorizationCodeTokenManager(
+        token_storage=storage, unattended=True, **options
+    ) as two:
         with pytest.raises(SignInRequired):
             await two.get()
-    async with at_oidc(oidc_server, token_storage=storage, unattended=True) as three:
-        with pytest.raises(SignInRequired):
-            await three.get()
-        async with Client(token_manager=three) as client:
-            client.token_manager._cache.put(second)
-            assert (await client.session.get(oidc_server.resource)).status == 401
 
 
-async def test_a_person_signs_in_at_django_oauth_toolkit(
-    django_server: DjangoServer, chromium: Chromium
+async def test_the_code_can_be_posted_at_oidc_provider(
+    oidc_server: OIDCServer, chromium: Chromium
 ) -> None:
-    """Its metadata stands only where RFC 8414 puts it."""
+    """``form_post`` keeps it out of the browser's history."""
     async with chromium.person() as person:
-        options = {"open_browser": person.open}
-        async with at_django(django_server, **options) as one, Client(token_manager=one) as client:
-            async with signing_in(one, person) as (asking, url):
-                assert await person.approves(url, django_server) == SIGNED_IN
-                await asking
-            assert (await client.get(django_server.resource)).status == 200
-            await one.reset_token()
-            assert (await client.get(django_server.resource)).status == 200
-            await one.revoke()
-        assert len(person.opened) == 1
+        async with (
+            at_oidc(oidc_server, open_browser=person.open, response_mode="form_post") as one,
+            signing_in(one, person) as (asking, url),
+        ):
+            assert await person.approves(url, oidc_server) == SIGNED_IN
+            await asking
+            assert "code=" not in "".join(await person.back_list())
 
 
 @pytest.mark.parametrize("at", [at_oidc, at_django])
@@ -133,13 +171,15 @@ async def test_a_person_denies(
                 await asking
 
 
+@pytest.mark.parametrize("at", [at_oidc, at_django])
 async def test_a_forged_answer_does_not_end_a_sign_in(
-    oidc_server: OIDCServer, chromium: Chromium
+    oidc_server: OIDCServer, django_server: DjangoServer, chromium: Chromium, at: Any
 ) -> None:
     """Rules 14 and 15: another page of the browser tries, and the person signs in afterwards."""
+    server: Account = oidc_server if at is at_oidc else django_server
     async with chromium.person() as person:
         async with (
-            at_oidc(oidc_server, open_browser=person.open) as one,
+            at(server, open_browser=person.open) as one,
             signing_in(one, person) as (asking, url),
         ):
             redirect = url.partition("redirect_uri=")[2].partition("&")[0]
@@ -149,7 +189,7 @@ async def test_a_forged_answer_does_not_end_a_sign_in(
             async with post_answer(redirect, [["error", "x"], ["state", "guessed"]]):
                 pass
             assert not asking.done()
-            assert await person.approves(url, oidc_server) == SIGNED_IN
+            assert await person.approves(url, server) == SIGNED_IN
             await asking
 
 

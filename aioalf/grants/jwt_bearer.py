@@ -8,7 +8,7 @@ from typing import Any
 from yarl import URL
 
 from ..manager import ClientSecret, TokenManager
-from ..sources import account_of, check_source, read_needed
+from ..sources import Source, account_of, check_source, read_needed
 from ..token import Token
 
 __all__ = ("JWTBearerTokenManager",)
@@ -46,7 +46,7 @@ class JWTBearerTokenManager(TokenManager):
         http_options: Mapping[str, Any] | None = None,
         scope: str | Sequence[str] | None = None,
         *,
-        assertion: ClientSecret,
+        assertion: Source,
         account: str | None = None,
         **options: Any,  # the keywords of TokenManager, each of a type of its own
     ) -> None:

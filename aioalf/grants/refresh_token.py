@@ -9,7 +9,7 @@ from yarl import URL
 
 from ..errors import TokenError, TokenHTTPError
 from ..manager import ClientSecret, TokenManager
-from ..sources import account_of, check_source, read_needed
+from ..sources import Source, account_of, check_source, read_needed
 from ..token import Token
 
 __all__ = ("RefreshTokenManager",)
@@ -48,7 +48,7 @@ class RefreshTokenManager(TokenManager):
         http_options: Mapping[str, Any] | None = None,
         scope: str | Sequence[str] | None = None,
         *,
-        refresh_token: ClientSecret | None = None,
+        refresh_token: Source | None = None,
         scope_on_refresh: bool = False,
         account: str | None = None,
         **options: Any,  # the keywords of TokenManager, each of a type of its own

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..manager import ClientSecret, TokenManager
-from ..sources import check_source, read_needed
+from ..manager import TokenManager
+from ..sources import Source, check_source, read_needed
 from ..token import Token
 
 __all__ = ("StaticTokenManager",)
@@ -25,7 +25,7 @@ class StaticTokenManager(TokenManager):
 
     grant = "static"
 
-    def __init__(self, token: ClientSecret, **options: Any) -> None:
+    def __init__(self, token: Source, **options: Any) -> None:
         check_source(token, "token")
         if options.get("token_storage") is not None:  # what is stored would come before the source
             raise TypeError("StaticTokenManager takes no token_storage: its token is given.")

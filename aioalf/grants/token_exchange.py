@@ -9,7 +9,7 @@ from yarl import URL
 
 from ..errors import TokenError
 from ..manager import ClientSecret, TokenManager
-from ..sources import account_of, check_source, read_needed
+from ..sources import Source, account_of, check_source, read_needed
 from ..token import Token
 
 __all__ = ("TokenExchangeManager",)
@@ -53,9 +53,9 @@ class TokenExchangeManager(TokenManager):
         http_options: Mapping[str, Any] | None = None,
         scope: str | Sequence[str] | None = None,
         *,
-        subject_token: ClientSecret,
+        subject_token: Source,
         subject_token_type: str = _ACCESS_TOKEN,
-        actor_token: ClientSecret | None = None,
+        actor_token: Source | None = None,
         actor_token_type: str = _ACCESS_TOKEN,
         requested_token_type: str | None = None,
         account: str | None = None,

@@ -107,7 +107,7 @@ def endpoint_from(
     url = metadata.get(name)
     aliases = metadata.get("mtls_endpoint_aliases")
     if mtls and isinstance(aliases, Mapping):
-        url = aliases.get(name, url)
+        url = aliases.get(name) or url
     if url is None:
         return None
     parts = _parts(url) if isinstance(url, str) else None
@@ -123,11 +123,15 @@ def endpoint_from(
 def _is_same_issuer(found: str, issuer: str) -> bool:
     if found == issuer or _without_bare_slash(found) == _without_bare_slash(issuer):
         return True
-    origin, _, path = found.partition("://")[2].partition("/")
-    if "{" in origin or not re.search(_PLACEHOLDER, path):
-        return False
-    pattern = re.sub(r"\\\{[A-Za-z_]+\\\}", "[^/?#]+", re.escape(found))
-    return re.fullmatch(pattern, issuer) is not None
+    ours, theirs = issuer.split("/"), found.split("/")
+    return (
+        len(ours) == len(theirs)
+        and ours[:3] == theirs[:3]  # the origin
+        and all(
+            one == other or (one != "" and re.fullmatch(_PLACEHOLDER, other))
+            for one, other in zip(ours, theirs, strict=True)
+        )
+    )
 
 
 def _without_bare_slash(url: str) -> str:

@@ -11,7 +11,7 @@ import logging
 from asyncio import get_running_loop
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..clock import Clock
 from ..errors import SignInRequired, TokenError
@@ -24,6 +24,10 @@ from .single_flight import Flight, SingleFlight
 if TYPE_CHECKING:
     from ..storage.shared import StoredToken
 
+    #: Why a token is fetched: there is no valid one, it is renewed ahead, an API has rejected it, the
+    #: caller demands a new one, or that a person signs in.
+    Reason = Literal["missing", "ahead", "rejected", "demanded", "sign-in"]
+
 __all__ = ("REVOCATION", "TokenCache")
 
 logger = logging.getLogger("aioalf")
@@ -32,9 +36,6 @@ _REMEMBERED = 8  # tokens that were rejected, and refresh tokens that were refus
 _SAME_TOKEN_AGAIN = 1.0  # seconds
 _TO_CLEAN_UP = 10.0  # seconds for a flight that was given up
 
-#: Why a token is fetched: there is no valid one, it is renewed ahead, an API has rejected it, the caller
-#: demands a new one, or that a person signs in.
-Reason = Literal["missing", "ahead", "rejected", "demanded", "sign-in"]
 #: A flight that gives no token.
 REVOCATION = "revocation"
 
@@ -73,7 +74,7 @@ class TokenCache:
         #: The last access tokens that an API has rejected: they are taken from nowhere any more.
         self.rejected: deque[str] = deque(maxlen=_REMEMBERED)
         #: The fetching that callers join.
-        self.flights: SingleFlight[Any] = SingleFlight()  # of a `Token`, but for a revocation
+        self.flights: SingleFlight = SingleFlight()  # of a `Token`, but for a revocation
         #: How a token is fetched.
         self.fetcher = TokenFetcher(fetch, self.flights, interactive=interactive)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -217,9 +218,7 @@ class TokenCache:
         self.flights.last = flight = Flight(work, timeout=timeout, reason=reason, may_ask=may_ask)
         return await flight.join()  # type: ignore[no-any-return]
 
-    async def _renew(
-        self, reason: Reason, replaced: Token | None, last: Flight[Token] | None
-    ) -> Token:
+    async def _renew(self, reason: Reason, replaced: Token | None, last: Flight | None) -> Token:
         loop, flight = get_running_loop(), self.flights.last
         assert flight is not None
         before = None if self.cached is None else self.cached.token

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from ..errors import SignInRequired, TokenHTTPError
 from ..token import Token
@@ -42,7 +41,7 @@ class TokenFetcher:
     def __init__(
         self,
         fetch: Callable[[Token | None], Awaitable[Token]],
-        flights: SingleFlight[Any],
+        flights: SingleFlight,
         *,
         interactive: bool,
     ) -> None:
@@ -123,6 +122,6 @@ class TokenFetcher:
         if (flight := self._flight()) is not None and flight.task is not None:
             flight.task.rotating = True
 
-    def _flight(self) -> Flight[Any] | None:
+    def _flight(self) -> Flight | None:
         flight = self._flights.last
         return flight if flight is not None and flight.called_from_inside else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from ..errors import SignInRequired, in_short
 from ..redaction import fingerprint
@@ -26,7 +25,7 @@ def log_token(token: Token, *, fetched: bool) -> None:
 
 
 def log_failure(
-    error: Exception, breaker: CircuitBreaker, serving: CachedToken | None, flight: Flight[Any]
+    error: Exception, breaker: CircuitBreaker, serving: CachedToken | None, flight: Flight
 ) -> None:
     """Log that a renewal has failed, and count it.
 

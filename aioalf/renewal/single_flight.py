@@ -8,13 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Coroutine
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from ..errors import CLONEABLE, TokenError, clone
 
 __all__ = ("Flight", "SingleFlight")
-
-T = TypeVar("T")
 
 _current_flight: contextvars.ContextVar[object] = contextvars.ContextVar(
     "aioalf_flight", default=None
@@ -44,7 +42,7 @@ class _RenewalTask(asyncio.Task[Any]):
         return super().cancel(msg)
 
 
-class Flight(Generic[T]):
+class Flight:
     """Runs a coroutine in a task of its own and hands its outcome to everyone who joined.
 
     A task that is cancelled while it waits leaves; the work goes on, even if all have left. It is not
@@ -72,14 +70,14 @@ class Flight(Generic[T]):
 
     def __init__(
         self,
-        work: Coroutine[Any, Any, T],
+        work: Coroutine[Any, Any, Any],
         *,
         timeout: float = 300.0,
         reason: str = "missing",
         may_ask: bool = True,
     ) -> None:
         loop = asyncio.get_running_loop()
-        self._waiters: set[asyncio.Future[T]] = set()
+        self._waiters: set[asyncio.Future[Any]] = set()
         self.reason = reason
         self.may_ask = may_ask
         #: Whether a person is being waited for: if no task waits any more, the work is then cancelled.
@@ -114,9 +112,9 @@ class Flight(Generic[T]):
         """Whether the work itself asks, or a task that it has started: to join would be a deadlock."""
         return _current_flight.get() is self._mark
 
-    async def join(self) -> T:
+    async def join(self) -> Any:
         """Wait for the outcome. A task that is cancelled here disturbs no other."""
-        waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         waiters = self._waiters
         waiters.add(waiter)
         try:
@@ -151,7 +149,7 @@ class Flight(Generic[T]):
         if self.task is not None:
             self.task.cancel()
 
-    def _on_done(self, task: asyncio.Task[T]) -> None:
+    def _on_done(self, task: asyncio.Task[Any]) -> None:
         self._deadline.cancel()
         if task.cancelled():
             self.fail_waiters(TokenError("The token request was cancelled before it was answered."))
@@ -165,15 +163,15 @@ class Flight(Generic[T]):
         self.task, self._waiters = None, _NONE
 
 
-class SingleFlight(Generic[T]):
+class SingleFlight:
     """Runs at most one flight at a time, in one event loop."""
 
     def __init__(self) -> None:
         #: The last flight, over or not. A new one is put here, if there is none to be joined.
-        self.last: Flight[T] | None = None
+        self.last: Flight | None = None
 
     @property
-    def current(self) -> Flight[T] | None:
+    def current(self) -> Flight | None:
         """The flight that can be joined, or None."""
         flight = self.last
         over = flight is None or flight.abandoned or flight.task is None

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
@@ -22,12 +23,26 @@ from ..token import Token
 from .base import Lease, TokenStorage
 from .record import read_line, write_line
 
-__all__ = ("GuardedStorage",)
+__all__ = ("GuardedStorage", "TokenFound")
 
 logger = logging.getLogger("aioalf")
 
 _PASSED_BY = 60.0  # seconds for which a storage that hung is left alone
-_PATIENCE = 1.0  # seconds to wait for a lock before finding out whether the storage answers at all
+_FIRST_LOOK = (
+    0.1  # seconds; who waits for a lock looks for the token meanwhile, less and less often
+)
+_LAST_LOOK = 2.0  # seconds between two looks, at most
+
+
+class TokenFound(Exception):
+    """Another has stored the token that a lock was waited for.
+
+    :param token: that one.
+    """
+
+    def __init__(self, token: Token) -> None:
+        super().__init__()
+        self.token = token
 
 
 class GuardedStorage:
@@ -91,17 +106,23 @@ class GuardedStorage:
             self._failing.discard("clean")
 
     @asynccontextmanager
-    async def locked(self, wait: float) -> AsyncIterator[Lease | None]:
+    async def locked(
+        self, wait: float, look: Callable[[], Awaitable[Token | None]] | None = None
+    ) -> AsyncIterator[Lease | None]:
         """Hold the storage's lock, or go on without it if it cannot be had.
 
         Gives what the lock gives: a `Lease`, None, or whatever a foreign lock gives.
 
         :param wait: seconds to wait for it, as long as the storage answers.
+        :param look: returns the token that the lock is waited for, if another has stored it.
+        :raises TokenFound: there is such a token; the lock is not held then.
         """
         lock = lease = None
         if not self.passed_by:
             try:
-                lock, lease = await self._acquire(wait)
+                lock, lease = await self._acquire(wait, look or self._look_for_nothing)
+            except TokenFound:
+                raise
             except Exception as error:
                 self._log_failure_once("lock", error)
             else:
@@ -123,7 +144,7 @@ class GuardedStorage:
         return await wait_bounded(result, self._timeout) if inspect.isawaitable(result) else result
 
     async def _acquire(
-        self, wait: float
+        self, wait: float, look: Callable[[], Awaitable[Token | None]]
     ) -> tuple[AbstractAsyncContextManager[Lease | None] | None, Lease | None]:
         """Enter the lock and return it with its lease; return None twice if it was not free in time."""
         lock: AbstractAsyncContextManager[Lease | None]
@@ -136,17 +157,17 @@ class GuardedStorage:
         entering = asyncio.ensure_future(enter())
         entering.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
-            await asyncio.wait({entering}, timeout=min(wait, _PATIENCE))
-            if not entering.done() and wait > _PATIENCE:
-                # Another holds it, or the storage hangs: then nobody waits for the lock.
-                await self.load()
-                if not self.passed_by:
-                    await asyncio.wait({entering}, timeout=wait - _PATIENCE)
+            found = await self._wait_and_look(entering, wait, look)
         except asyncio.CancelledError:
             await self._withdraw(entering)
             if lease:
                 await self._release(lock)
             raise
+        if found is not None:
+            await self._withdraw(entering)
+            if lease:
+                await self._release(lock)
+            raise TokenFound(found)
         if not entering.done():
             await self._withdraw(entering)
             if not lease:
@@ -160,6 +181,29 @@ class GuardedStorage:
             raise TokenError("a call was cancelled")
         entering.result()
         return lock, lease[0]
+
+    async def _look_for_nothing(self) -> None:
+        await self.load()
+
+    async def _wait_and_look(
+        self,
+        entering: asyncio.Future[Any],
+        wait: float,
+        look: Callable[[], Awaitable[Token | None]],
+    ) -> Token | None:
+        """Wait for a lock, and look meanwhile, less and less often, for what it is waited for."""
+        pause, loop = _FIRST_LOOK, asyncio.get_running_loop()
+        end = loop.time() + wait
+        while not self.passed_by:
+            left = end - loop.time()
+            await asyncio.wait({entering}, timeout=min(left, pause * random.uniform(0.75, 1.25)))
+            if entering.done() or left <= pause:
+                return None
+            # This also tells whether the storage hangs: then nobody waits for its lock.
+            if (found := await look()) is not None:
+                return found
+            pause = min(2 * pause, _LAST_LOOK)
+        return None
 
     async def _withdraw(self, entering: asyncio.Future[Any]) -> None:
         entering.cancel()

@@ -25,7 +25,7 @@ __all__ = ("RedisTokenStorage",)
 logger = logging.getLogger("aioalf")
 _INSTALL = 'RedisTokenStorage needs more: pip install "aio-alf[redis]"'
 _CLOCK = Clock()
-_POLL = 0.1  # seconds between two attempts at a lock that another holds
+_POLL, _LONGEST_POLL = 0.2, 1.0  # seconds between two attempts at a lock; doubling
 _EXPIRED_FOR = 60.0  # seconds after its expiry for which a token is kept: clocks differ
 _LONGEST = 10 * 366 * 86400.0  # seconds; Redis refuses an expiry that is absurdly far away
 
@@ -85,8 +85,7 @@ class RedisTokenStorage(TokenStorage):
         self._lease = lease
         self._clock = clock
 
-    def __repr__(self) -> str:
-        # Without the URL: it may hold a password.
+    def __repr__(self) -> str:  # without the URL: it may hold a password
         return f"<{type(self).__name__} {self._prefix + self._key!r}>"
 
     def for_key(self, key: str) -> RedisTokenStorage:
@@ -152,31 +151,34 @@ class RedisTokenStorage(TokenStorage):
 
     @property
     def _redis(self) -> Any:
-        # Any: the package types most answers as "this, or an awaitable of this".
-        return self._connections.client()
+        return self._connections.client()  # Any: the package types answers as "or an awaitable"
 
     @asynccontextmanager
     async def _lock(self) -> AsyncIterator[_Lease]:
-        lease = _Lease(self._lease, self._clock)
-        owner = secrets.token_hex(16)
+        lease, owner = _Lease(self._lease, self._clock), secrets.token_hex(16)
         extension: asyncio.Task[None] | None = None
+        asked, pause = True, _POLL
         try:
             with _explained("lock"):
                 while not await self._hold(_ACQUIRE, owner, lease):
-                    await self._clock.sleep(random.uniform(_POLL / 2, _POLL))
+                    asked = False
+                    await self._clock.sleep(random.uniform(pause / 2, pause))
+                    pause, asked = min(2 * pause, _LONGEST_POLL), True
             extension = asyncio.create_task(self._keep_extended(owner, lease))
             yield lease
         finally:
-            # Also if the wait was cancelled: Redis may have given the lock to nobody, then. A
-            # task of its own, so that a cancellation does not have to wait for Redis.
+            # Also if it was cancelled while Redis was asked: that may have given the lock to nobody then.
+            # In a task of its own: a cancellation does not have to wait for Redis.
             lease.end()
-            release = self._connections.in_background(self._release(owner, extension))
-            if extension is not None:
-                await asyncio.shield(release)
+            if asked:
+                release = self._connections.in_background(self._release(owner, extension))
+                if extension is not None:
+                    await asyncio.shield(release)
 
     async def _hold(self, script: str, owner: str, lease: _Lease) -> bool:
-        # From before the command is sent: the lease at the server ends no sooner than this one.
-        begun = lease.now()
+        begun = (
+            lease.now()
+        )  # before it is sent: the lease at the server ends no sooner than this one
         if not await self._eval(script, owner, int(self._lease * 1000)):
             return False
         lease.begin(begun)
@@ -202,9 +204,8 @@ class RedisTokenStorage(TokenStorage):
             await asyncio.wait([extension])
         try:
             await asyncio.wait_for(self._eval(_RELEASE, owner), self._lease)
-        except Exception as error:
+        except Exception as error:  # if the lock was not had, `lock` has said why
             logger.log(
-                # If the lock was not had, `lock` has said why.
                 logging.WARNING if extension is not None else logging.DEBUG,
                 "A lock in Redis could not be released (%s); it ends by itself in %s seconds.",
                 type(error).__name__,
@@ -222,8 +223,7 @@ class _Lease:
         self._over = False
 
     def now(self) -> tuple[float, float]:
-        # Both clocks: the monotonic one may stand still while the machine sleeps.
-        return self._clock.monotonic(), self._clock.time()
+        return self._clock.monotonic(), self._clock.time()  # the one may stand still in a suspend
 
     def begin(self, begun: tuple[float, float]) -> None:
         self._begun = begun

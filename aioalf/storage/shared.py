@@ -13,7 +13,7 @@ from .._tasks import detached
 from ..backoff import backoff
 from ..clock import Clock
 from ..token import CachedToken, Token, issued_later, without_refresh_token
-from .guarded import GuardedStorage
+from .guarded import GuardedStorage, TokenFound
 
 __all__ = ("StoredToken",)
 
@@ -58,11 +58,36 @@ class StoredToken:
         :param rejected: access tokens that an API has rejected.
         :return: the token, and whether it has been fetched.
         """
-        async with self._storage.locked(self._lock_timeout) as lease:
+
+        def will_do(stored: Token | None) -> Token | None:
+            if stored is None or only_fetch or self._unsaved is not None:
+                return None
+            usable = self.is_usable(stored, rejected) and _can_replace(stored, replaced)
+            return stored if usable else None
+
+        async def look() -> Token | None:
+            return will_do(await self._storage.load())
+
+        # Without the lock: only who fetches holds it, and who waits for it goes on looking.
+        if not only_fetch and (found := await look()) is not None:
+            return found, False
+        try:
+            return await self._renew_locked(cached, fetch, look, will_do, rejected)
+        except TokenFound as outcome:
+            return outcome.token, False
+
+    async def _renew_locked(
+        self,
+        cached: Token | None,
+        fetch: Callable[[Token | None], Awaitable[Token]],
+        look: Callable[[], Awaitable[Token | None]],
+        will_do: Callable[[Token | None], Token | None],
+        rejected: Container[str],
+    ) -> tuple[Token, bool]:
+        async with self._storage.locked(self._lock_timeout, look) as lease:
             stored = await self._storage.load()
-            if stored is not None and not only_fetch and self._unsaved is None:
-                if self.is_usable(stored, rejected) and _can_replace(stored, replaced):
-                    return stored, False
+            if (found := will_do(stored)) is not None:
+                return found, False  # it came while the lock was handed over
             if stored is not None and stored.refresh_token is None:
                 if stored.access_token in rejected:
                     await self._storage.clean()
