@@ -606,11 +606,12 @@ async def test_managers_that_share_a_storage_show_one_code(
         await one.close()
 
 
+@pytest.mark.parametrize("kind", [TokenStorage, Slow])
 async def test_who_has_refused_is_not_shown_another_code_by_the_next_in_line(
-    server: AuthorizationServer, clock: FakeClock
+    server: AuthorizationServer, clock: FakeClock, kind: Any
 ) -> None:
     """Rule 21: the others wait for the storage, and get the same answer."""
-    person, storage = Person(server, AuthorizationServer.decline, after=1), Slow()
+    person, storage = Person(server, AuthorizationServer.decline, after=1), kind()
     managers = [manager(server, person, clock, token_storage=storage) for _ in range(3)]
     outcomes = await asyncio.gather(*[one.get() for one in managers], return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {AuthorizationError}

@@ -703,6 +703,25 @@ async def test_a_refresh_goes_on_though_nobody_waits_and_a_sign_in_does_not(
         assert one.peek() is None
 
 
+@pytest.mark.parametrize("after", range(12))
+async def test_a_caller_that_leaves_while_the_storage_is_asked_leaves_no_window(
+    server: AuthorizationServer, clock: FakeClock, after: int
+) -> None:
+    """Nobody is asked on behalf of nobody, at whatever point that is; the storage is left unlocked."""
+    storage = Slow()
+    one = SigningIn(server, clock, token_storage=storage)
+    async with one:
+        one.gate = asyncio.Event()
+        asking = asyncio.ensure_future(one.get())
+        await turns(after)
+        asking.cancel()
+        await turns(50)
+        assert one._cache.flights.current is None
+        assert not storage.locked
+        one.gate = None
+        await one.get()
+
+
 async def test_an_unattended_program_is_told_that_a_person_is_needed(
     server: AuthorizationServer, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
