@@ -6,16 +6,19 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .addresses import Addresses
 from .refusal import OAuthErrorResponse
-from .settings import Settings
 
 __all__ = ("Assertions",)
 
-_LONGEST = 300.0  # seconds that an assertion may count
+_LONGEST = 300.0  # seconds that an assertion of the client may count
+_LONGEST_GRANT = 3600.0  # seconds: what Google's service accounts ask for
 _HASHES = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}
+_SIGNED = re.compile(r"(?:RS|PS|ES|HS)(?:256|384|512)|EdDSA|Ed25519")  # not "none"
 
 
 class Assertions:
@@ -27,28 +30,30 @@ class Assertions:
     def __init__(self) -> None:
         self._seen: set[str] = set()
 
-    def check_client(self, settings: Settings, form: Mapping[str, str], issuer: str) -> None:
-        """Check the assertion by which the client authenticates.
+    def check_client(self, settings: Addresses, form: Mapping[str, str]) -> None:
+        """Check the assertion by which the client authenticates (RFC 7523 section 2.2).
 
-        :param issuer: the issuer identifier of this server: the one audience that will do.
         :raises OAuthErrorResponse: it is not good.
         """
         try:
             head, claims = _parts(form["client_assertion"])
-            if head.get("alg") in _HASHES:
+            if head["alg"] in _HASHES:
                 _check_secret(form["client_assertion"], settings.client_secret, head["alg"])
             else:
                 _check_key(form["client_assertion"], settings.client_keys, head)
             for name in ("iss", "sub"):
                 _require(claims.get(name) == settings.client_id, f"the {name} is not the client id")
-            _require(form.get("client_id", settings.client_id) == settings.client_id, "client_id")
-            _require(claims.get("aud") == issuer, f"the aud is not the issuer {issuer}")
-            self._check_times(claims, settings.time())
+            aud = claims.get("aud")
+            if not (settings.allow_endpoint_audience and aud == settings.token_endpoint):
+                _require(aud == settings.issuer, f"the aud is not the issuer {settings.issuer}")
+            _require("nbf" not in claims, "nbf is more than is asked for")
+            _require("jti" in claims, "it has no jti")
+            self._check_times(claims, settings.time(), _LONGEST)
         except ValueError as error:
             raise OAuthErrorResponse("invalid_client", f"the assertion: {error}", 401) from None
 
-    def check_grant(self, settings: Settings, assertion: str) -> None:
-        """Check an assertion that is a grant.
+    def check_grant(self, settings: Addresses, assertion: str) -> None:
+        """Check an assertion that is a grant (RFC 7523 section 3).
 
         :raises OAuthErrorResponse: it is not good.
         """
@@ -58,18 +63,26 @@ class Assertions:
             _require(key is not None, "nobody trusts its iss")
             _check_key(assertion, [key or {}], head)
             _require(bool(claims.get("sub")), "it has no sub")
-            self._check_times(claims, settings.time())
+            aud = claims.get("aud")
+            here = {settings.issuer, settings.token_endpoint}
+            _require(
+                bool(here.intersection(aud if isinstance(aud, list) else [aud])), "another aud"
+            )
+            now = settings.time()
+            _require("nbf" not in claims or claims["nbf"] <= now, "nbf is in the future")
+            self._check_times(claims, now, _LONGEST_GRANT)
         except ValueError as error:
             raise OAuthErrorResponse("invalid_grant", f"the assertion: {error}") from None
 
-    def _check_times(self, claims: Mapping[str, Any], now: float) -> None:
-        issued, expires, identifier = (claims.get(name) for name in ("iat", "exp", "jti"))
+    def _check_times(self, claims: Mapping[str, Any], now: float, longest: float) -> None:
+        issued, expires = claims.get("iat"), claims.get("exp")
         _require(type(issued) is int and issued <= now, "iat is not a second of the past")
-        _require(type(expires) is int and now < expires <= now + _LONGEST, "exp is not near")
-        _require("nbf" not in claims, "nbf is more than is asked for")
-        _require(isinstance(identifier, str) and bool(identifier), "it has no jti")
-        _require(identifier not in self._seen, "it was used before (jti)")
-        self._seen.add(str(identifier))
+        _require(type(expires) is int and now < expires <= now + longest, "exp is not near")
+        if "jti" in claims:
+            identifier = claims["jti"]
+            _require(isinstance(identifier, str) and bool(identifier), "the jti is no string")
+            _require(identifier not in self._seen, "it was used before (jti)")
+            self._seen.add(identifier)
 
 
 def _require(fulfilled: bool, otherwise: str) -> None:
@@ -82,6 +95,7 @@ def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     head, claims = (json.loads(part) for part in parts)
     _require(isinstance(head, dict) and isinstance(claims, dict), "it is not a JWT")
     _require(head.get("typ") == "JWT", "the typ is not JWT")
+    _require(bool(_SIGNED.fullmatch(str(head.get("alg")))), "it is not signed")
     return head, claims
 
 

@@ -44,6 +44,7 @@ class ReceivedRequest:
     :param body: the body, decompressed; as far as it came if `complete` is false.
     :param complete: whether the body arrived to its end.
     :param peer_port: the port of the client; equal for requests that shared a connection.
+    :param has_certificate: whether a client certificate came with the TLS connection, and was verified.
     """
 
     kind: Endpoint
@@ -56,6 +57,7 @@ class ReceivedRequest:
     body: bytes = field(repr=False)
     complete: bool
     peer_port: int
+    has_certificate: bool
 
     @property
     def form(self) -> MultiDict[str]:
@@ -80,7 +82,8 @@ async def receive(request: web.BaseRequest, kind: Endpoint, *, read_body: bool) 
                 body += chunk
         except (web.RequestPayloadError, ConnectionError):
             complete = False
-    peer = request.transport.get_extra_info("peername") if request.transport else None
+    known = request.transport.get_extra_info if request.transport else lambda _: None
+    peer = known("peername")
     return ReceivedRequest(
         kind=kind,
         method=request.method,
@@ -92,6 +95,7 @@ async def receive(request: web.BaseRequest, kind: Endpoint, *, read_body: bool) 
         body=bytes(body),
         complete=complete,
         peer_port=peer[1] if peer else 0,
+        has_certificate=bool(known("peercert")),
     )
 
 

@@ -182,7 +182,7 @@ class AuthorizationServer(Addresses, ScriptedResponses):
         kind, handler = self._routes.get(
             "/resource" if path.startswith("/resource/") else path, ("other", not_found)
         )
-        if "/.well-known/" in path:
+        if kind == "other" and "/.well-known/" in path:
             kind, handler = "metadata", self._metadata
         self.requests[kind] += 1
         if kind in ("resource", "websocket", "stream", "redirect"):
@@ -251,17 +251,12 @@ class AuthorizationServer(Addresses, ScriptedResponses):
     async def _token(
         self, request: web.BaseRequest, received: ReceivedRequest
     ) -> web.StreamResponse:
-        return json_response(
-            token_response(self, self._grants, received, self.issuer), headers=_NO_STORE
-        )
+        return json_response(token_response(self, self._grants, received), headers=_NO_STORE)
 
     async def _device(
         self, request: web.BaseRequest, received: ReceivedRequest
     ) -> web.StreamResponse:
-        parameters = device_response(
-            self, self._grants, received, self.issuer, f"{self.url}/device"
-        )
-        return json_response(parameters, headers=_NO_STORE)
+        return json_response(device_response(self, self._grants, received), headers=_NO_STORE)
 
     async def _verification(
         self, request: web.BaseRequest, received: ReceivedRequest
@@ -270,27 +265,25 @@ class AuthorizationServer(Addresses, ScriptedResponses):
         return web.Response(text=page, content_type="text/html", headers=_NO_STORE)
 
     async def _par(self, request: web.BaseRequest, received: ReceivedRequest) -> web.StreamResponse:
-        return json_response(
-            par_response(self, self._grants, received, self.issuer), 201, _NO_STORE
-        )
+        return json_response(par_response(self, self._grants, received), 201, _NO_STORE)
 
     async def _revoke(
         self, request: web.BaseRequest, received: ReceivedRequest
     ) -> web.StreamResponse:
-        revoke(self, self._grants, received, self.issuer)
+        revoke(self, self._grants, received)
         return web.Response()
 
     async def _metadata(
         self, request: web.BaseRequest, received: ReceivedRequest
     ) -> web.StreamResponse:
-        document = metadata_of(self, self.url, received.path)
+        document = metadata_of(self, received.path)
         return web.Response(status=404) if document is None else json_response(document)
 
     async def _authorize(
         self, request: web.BaseRequest, received: ReceivedRequest
     ) -> web.StreamResponse:
         try:
-            location, page = authorization_response(self, self._grants, received, self.issuer)
+            location, page = authorization_response(self, self._grants, received)
         except OAuthErrorResponse as refusal:
             # RFC 6749 section 4.2.2.1: a redirect URI that is not right is not redirected to.
             return web.Response(status=400, text=str(refusal), headers=_NO_STORE)

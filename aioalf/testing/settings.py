@@ -35,24 +35,28 @@ class Settings:
     :param decode_credentials: form-decode Basic credentials, as RFC 6749 section 2.3.1 says; false:
         take them as they are, as many servers do.
     :param allow_public: accept the client id in the form without a secret.
+    :param allow_certificate: accept the client id in the form without a secret, if a client certificate
+        came with the TLS connection (RFC 8705 section 2); ``ssl_context`` says whose is verified.
     :param allowed_scopes: the scope tokens that there are; None allows all.
     :param deny: the authorization endpoint answers ``access_denied``.
     :param redirect_uris: the redirect URIs that there are, compared character by character; None allows
         all.
+    :param any_loopback_port: of a redirect URI to this machine, pass over the port (RFC 8252 section 7.3).
     :param require_pkce: a request for a code needs a challenge, by the method S256 (RFC 7636).
     :param require_par: an authorization request must have been pushed (RFC 9126).
     :param code_lifetime: seconds for which a code, or a pushed request, counts.
-    :param authorization_parameters: set in every authorization response, over what it holds otherwise; None
-        takes a parameter out.
+    :param authorization_parameters: set in every authorization response, over what it holds otherwise; a
+        list repeats a parameter, None takes it out.
     :param device_lifetime: seconds for which a device code counts.
     :param device_interval: seconds that a device must wait between two polls, or it is told to slow down.
     :param device_parameters: set in every device authorization response; None takes a parameter out.
     :param issuer_path: the path of the issuer identifier.
     :param metadata: set in the metadata; None takes a member out.
     :param client_keys: the public keys of the client, as JWKs (RFC 7517), for ``private_key_jwt``.
+    :param allow_endpoint_audience: accept assertions of the client whose ``aud`` is the token endpoint, too.
     :param subject_tokens: tokens of others that can be exchanged (RFC 8693), beside those of this server.
     :param assertions: JWTs that are taken without a look into them: as a grant, and as authentication.
-    :param issuers: the public keys of others, as JWKs by ``iss``, whose assertions are taken as a grant.
+    :param issuers: the keys of others, as JWKs by ``iss``, whose assertions are taken as a grant.
     :param keep_log: put what arrives into `log`; false for long runs.
     :param time: UTC seconds since the epoch; the clock that tokens expire by.
     :param ssl_context: serve TLS with this context; the URLs are https and wss then.
@@ -75,19 +79,22 @@ class Settings:
     token_parameters: Mapping[str, object] = field(default_factory=dict)
     decode_credentials: bool = True
     allow_public: bool = False
+    allow_certificate: bool = False
     allowed_scopes: Collection[str] | None = None
     deny: bool = False
     redirect_uris: Collection[str] | None = None
+    any_loopback_port: bool = False
     require_pkce: bool = True
     require_par: bool = False
     code_lifetime: float = 60.0
-    authorization_parameters: Mapping[str, str | None] = field(default_factory=dict)
+    authorization_parameters: Mapping[str, str | Sequence[str] | None] = field(default_factory=dict)
     device_lifetime: float = 600.0
     device_interval: float = 5.0
     device_parameters: Mapping[str, object] = field(default_factory=dict)
     issuer_path: str = ""
     metadata: Mapping[str, object] = field(default_factory=dict)
     client_keys: Sequence[Mapping[str, str]] = ()
+    allow_endpoint_audience: bool = False
     subject_tokens: Collection[str] = ()
     assertions: Collection[str] = ()
     issuers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -7,17 +7,20 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
 from urllib.parse import parse_qsl, unquote_to_bytes
 
+from .addresses import Addresses
 from .grants import Grants
 from .received import FORM_TYPE, ReceivedRequest
 from .refusal import OAuthErrorResponse, check_scope, unique_parameters
-from .settings import Settings
 from .tokens import TokenRegistry
 
 __all__ = (
+    "GRANT_TYPES",
     "access_token",
     "authenticated_form",
     "client_credentials",
     "form_parameters",
+    "needed",
+    "seconds",
     "token_response",
 )
 
@@ -66,7 +69,7 @@ def client_credentials(
         if "client_id" not in form:
             raise OAuthErrorResponse("invalid_client", "no client authentication", 401)
         return form["client_id"], form.get("client_secret")
-    if "client_secret" in form or "client_assertion" in form:
+    if "client_secret" in form:
         raise OAuthErrorResponse("invalid_request", "more than one client authentication method")
     scheme, _, value = authorization[0].partition(" ")
     if scheme.lower() != "basic":
@@ -92,14 +95,13 @@ def _form_decode(value: bytes) -> bytes:
 
 
 def token_response(
-    settings: Settings, grants: Grants, received: ReceivedRequest, issuer: str
+    settings: Addresses, grants: Grants, received: ReceivedRequest
 ) -> dict[str, object]:
     """Return the answer to a token request (RFC 6749 sections 4.1.3, 4.4, 5.1 and 6, and what adds to it).
 
-    :param issuer: the issuer identifier of this server.
     :raises OAuthErrorResponse: it is refused.
     """
-    form = authenticated_form(settings, grants, received, issuer)
+    form = authenticated_form(settings, grants, received)
     if "grant_type" not in form:
         raise OAuthErrorResponse("invalid_request", "grant_type is missing")
     if (grant := _GRANTS.get(form["grant_type"])) is None:
@@ -108,11 +110,9 @@ def token_response(
 
 
 def authenticated_form(
-    settings: Settings, grants: Grants, received: ReceivedRequest, issuer: str
+    settings: Addresses, grants: Grants, received: ReceivedRequest
 ) -> dict[str, str]:
     """Return the form of a request whose client has authenticated itself.
-
-    :param issuer: the issuer identifier of this server, which assertions must be for.
 
     :raises OAuthErrorResponse: it is not a form, or its client is not the one that there is.
     """
@@ -120,10 +120,16 @@ def authenticated_form(
         raise OAuthErrorResponse("invalid_request", "the method is not POST", 405)
     form = form_parameters(received.content_type, received.body, received.query)
     if "client_assertion" in form:
+        if "client_secret" in form or "Authorization" in received.headers:
+            raise OAuthErrorResponse(
+                "invalid_request", "more than one client authentication method"
+            )
+        if form.get("client_id", settings.client_id) != settings.client_id:
+            raise OAuthErrorResponse("invalid_client", "unknown client", 401)
         if form.get("client_assertion_type") != _JWT_BEARER_ASSERTION:
             raise OAuthErrorResponse("invalid_request", "unknown client_assertion_type")
         if form["client_assertion"] not in settings.assertions:
-            grants.assertions.check_client(settings, form, issuer)
+            grants.assertions.check_client(settings, form)
         return form
     exchange = form.get("grant_type") in (_EXCHANGE, _JWT_BEARER)
     if exchange and "client_id" not in form and "Authorization" not in received.headers:
@@ -131,22 +137,25 @@ def authenticated_form(
     client_id, secret = client_credentials(
         received.headers.getall("Authorization", []), form, decode=settings.decode_credentials
     )
-    is_public = secret is None and settings.allow_public
-    if client_id != settings.client_id or not (is_public or secret == settings.client_secret):
+    by_certificate = settings.allow_certificate and received.has_certificate
+    is_known = secret == settings.client_secret
+    if secret is None:
+        is_known = settings.allow_public or by_certificate
+    if client_id != settings.client_id or not is_known:
         raise OAuthErrorResponse("invalid_client", "unknown client, or a wrong secret", 401)
     return form
 
 
-def _client_credentials(settings: Settings, grants: Grants, form: Form) -> dict[str, object]:
+def _client_credentials(settings: Addresses, grants: Grants, form: Form) -> dict[str, object]:
     scope = check_scope(form.get("scope"), settings.allowed_scopes)
     return _tokens(settings, grants, scope, object(), refresh=settings.issue_refresh_tokens)
 
 
-def _refresh_token(settings: Settings, grants: Grants, form: Form) -> dict[str, object]:
-    refresh_token = _needed(form, "refresh_token")
-    scope = grants.tokens.refresh_scope(refresh_token)
+def _refresh_token(settings: Addresses, grants: Grants, form: Form) -> dict[str, object]:
+    refresh_token = needed(form, "refresh_token")
+    granted = scope = grants.tokens.refresh_scope(refresh_token)
     if "scope" in form:  # no more than was granted
-        scope = check_scope(form["scope"], (scope or "").split())
+        scope = check_scope(form["scope"], (granted or "").split())
     family = grants.tokens.refresh(
         refresh_token,
         settings.time(),
@@ -154,35 +163,40 @@ def _refresh_token(settings: Settings, grants: Grants, form: Form) -> dict[str, 
         grace=settings.refresh_grace,
         detect_reuse=settings.detect_reuse,
     )
-    return _tokens(settings, grants, scope, family, refresh=settings.rotate_refresh_tokens)
+    response = access_token(settings, grants.tokens, scope, family)
+    if settings.rotate_refresh_tokens:  # the next has the scope of this one, whatever was asked for
+        response["refresh_token"] = grants.tokens.issue_refresh_token(granted, family)
+    return response
 
 
-def _authorization_code(settings: Settings, grants: Grants, form: Form) -> dict[str, object]:
-    _needed(form, "code")
+def _authorization_code(settings: Addresses, grants: Grants, form: Form) -> dict[str, object]:
+    needed(form, "code")
     code = grants.exchange_code(form, settings.time())
     refresh = settings.issue_refresh_tokens or _is_offline(code.scope)
     return _tokens(settings, grants, code.scope, code.family, refresh=refresh)
 
 
-def _device_code(settings: Settings, grants: Grants, form: Form) -> dict[str, object]:
-    _needed(form, "client_id")  # RFC 8628 section 3.4
-    device = grants.poll(_needed(form, "device_code"), settings.time())
+def _device_code(settings: Addresses, grants: Grants, form: Form) -> dict[str, object]:
+    needed(form, "client_id")  # RFC 8628 section 3.4
+    device = grants.poll(needed(form, "device_code"), settings.time())
     refresh = settings.issue_refresh_tokens or _is_offline(device.scope)
     return _tokens(settings, grants, device.scope, object(), refresh=refresh)
 
 
-def _jwt_bearer(settings: Settings, grants: Grants, form: Form) -> dict[str, object]:
-    if _needed(form, "assertion") not in settings.assertions:
+def _jwt_bearer(settings: Addresses, grants: Grants, form: Form) -> dict[str, object]:
+    if needed(form, "assertion") not in settings.assertions:
         grants.assertions.check_grant(settings, form["assertion"])
     scope = check_scope(form.get("scope"), settings.allowed_scopes)
     return access_token(settings, grants.tokens, scope)
 
 
-def _token_exchange(settings: Settings, grants: Grants, form: Form) -> dict[str, object]:
+def _token_exchange(settings: Addresses, grants: Grants, form: Form) -> dict[str, object]:
     for name in ("subject", "actor"):
         if f"{name}_token" in form or name == "subject":
-            _check_exchanged(settings, grants, _needed(form, f"{name}_token"))
-            _needed(form, f"{name}_token_type")
+            _check_exchanged(settings, grants, needed(form, f"{name}_token"))
+            needed(form, f"{name}_token_type")
+        elif f"{name}_token_type" in form:
+            raise OAuthErrorResponse("invalid_request", f"{name}_token is missing")
     scope = check_scope(form.get("scope"), settings.allowed_scopes)
     response = access_token(settings, grants.tokens, scope)
     requested = form.get("requested_token_type", _ACCESS_TOKEN)
@@ -191,14 +205,14 @@ def _token_exchange(settings: Settings, grants: Grants, form: Form) -> dict[str,
     return {**response, "issued_token_type": requested}
 
 
-def _check_exchanged(settings: Settings, grants: Grants, token: str) -> None:
+def _check_exchanged(settings: Addresses, grants: Grants, token: str) -> None:
     if token not in settings.subject_tokens and not grants.tokens.accepts(token, settings.time()):
         raise OAuthErrorResponse(
             "invalid_request", "a token that is not valid (RFC 8693 section 2.2.2)"
         )
 
 
-_GRANTS: dict[str, Callable[[Settings, Grants, Form], dict[str, object]]] = {
+_GRANTS: dict[str, Callable[[Addresses, Grants, Form], dict[str, object]]] = {
     "client_credentials": _client_credentials,
     "refresh_token": _refresh_token,
     "authorization_code": _authorization_code,
@@ -208,7 +222,15 @@ _GRANTS: dict[str, Callable[[Settings, Grants, Form], dict[str, object]]] = {
 }
 
 
-def _needed(form: Form, name: str) -> str:
+#: What ``grant_type`` may be.
+GRANT_TYPES = tuple(_GRANTS)
+
+
+def needed(form: Form, name: str) -> str:
+    """Return a parameter that a request cannot be without.
+
+    :raises OAuthErrorResponse: it is missing.
+    """
     if name not in form:
         raise OAuthErrorResponse("invalid_request", f"{name} is missing")
     return form[name]
@@ -219,7 +241,7 @@ def _is_offline(scope: str | None) -> bool:
 
 
 def _tokens(
-    settings: Settings, grants: Grants, scope: str | None, family: object, *, refresh: bool
+    settings: Addresses, grants: Grants, scope: str | None, family: object, *, refresh: bool
 ) -> dict[str, object]:
     response = access_token(settings, grants.tokens, scope, family)
     if refresh:
@@ -228,7 +250,7 @@ def _tokens(
 
 
 def access_token(
-    settings: Settings, tokens: TokenRegistry, scope: str | None, family: object | None = None
+    settings: Addresses, tokens: TokenRegistry, scope: str | None, family: object | None = None
 ) -> dict[str, object]:
     """Issue an access token and return the parameters of its response."""
     token = tokens.issue(
@@ -243,8 +265,12 @@ def access_token(
         "token_type": "Bearer",
     }
     if settings.token_lifetime is not None:
-        seconds = settings.token_lifetime
-        response["expires_in"] = int(seconds) if seconds == int(seconds) else seconds
+        response["expires_in"] = seconds(settings.token_lifetime)
     if scope is not None:
         response["scope"] = scope
     return response
+
+
+def seconds(number: float) -> float:
+    """Return a number of seconds as servers write it: without a fraction, if it has none."""
+    return int(number) if number == int(number) else number
