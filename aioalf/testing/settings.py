@@ -53,7 +53,7 @@ class Settings:
     :param issuer_path: the path of the issuer identifier.
     :param metadata: set in the metadata; None takes a member out.
     :param client_keys: the public keys of the client, as JWKs (RFC 7517), for ``private_key_jwt``.
-    :param allow_endpoint_audience: accept assertions of the client whose ``aud`` is the token endpoint, too.
+    :param allow_endpoint_audience: accept client assertions whose ``aud`` is the token endpoint, too.
     :param subject_tokens: tokens of others that can be exchanged (RFC 8693), beside those of this server.
     :param assertions: JWTs that are taken without a look into them: as a grant, and as authentication.
     :param issuers: the keys of others, as JWKs by ``iss``, whose assertions are taken as a grant.
