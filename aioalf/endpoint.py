@@ -88,7 +88,7 @@ class EndpointClient:
             self._options, self._headers = validate_options(http_options, _TIMEOUT)
         self._retries = retries
         self._clock = clock
-        self._validated: dict[str, tuple[str | URL, URL]] = {}
+        self._validated: tuple[str, str | URL, URL] | None = None  # the last one
 
     async def request(
         self,
@@ -110,11 +110,11 @@ class EndpointClient:
         :param issuer: the issuer identifier of the server, if it is known.
         :raises TokenError: the server gave an error, or no answer.
         """
-        if self._validated.get(name, ("", None))[0] != url:
-            from .endpoint_url import validate_url  # once for each endpoint
+        if self._validated is None or self._validated[:2] != (name, url):
+            from .endpoint_url import validate_url  # most managers have one endpoint
 
-            self._validated[name] = (url, validate_url(url, name))
-        endpoint = self._validated[name][1]
+            self._validated = (name, url, validate_url(url, name))
+        endpoint = self._validated[2]
         client_id, client_secret = credentials
         context = ClientAuthContext(
             client_id=client_id or "",

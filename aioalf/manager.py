@@ -94,6 +94,7 @@ class TokenManager(ManagerVerbs, OverridableSteps):
     _client_auth: ClientAuth = ClientSecretBasic()
     _discovery: Discovery | None = None
     _account: str | None = None
+    _revocation_endpoint: str | URL | None = None
     _scope_on_refresh = False
     # What a flow may be.
     _needs_client = True  # whether it says which client asks
@@ -141,8 +142,10 @@ class TokenManager(ManagerVerbs, OverridableSteps):
         self._params = dict(token_request_params or {})
         public = self._may_be_public and client_secret is None
         self._client_auth = client_auth or (NoClientAuth() if public else ClientSecretBasic())
-        self._account = account
-        self._revocation_endpoint = revocation_endpoint
+        if account is not None:
+            self._account = account
+        if revocation_endpoint is not None:
+            self._revocation_endpoint = revocation_endpoint
         cache = self._cache
         if clock is not None:  # else one for all: managers that share a storage compare their times
             cache.use_clock(clock)

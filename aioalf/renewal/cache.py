@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import get_running_loop
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
 
@@ -28,11 +27,11 @@ if TYPE_CHECKING:
     #: caller demands a new one, or that a person signs in.
     Reason = Literal["missing", "ahead", "rejected", "demanded", "sign-in"]
 
-__all__ = ("REVOCATION", "TokenCache")
+__all__ = ("REMEMBERED", "REVOCATION", "TokenCache")
 
 logger = logging.getLogger("aioalf")
 
-_REMEMBERED = 8  # tokens that were rejected, and refresh tokens that were refused
+REMEMBERED = 8  # tokens that were rejected, and refresh tokens that were refused
 _SAME_TOKEN_AGAIN = 1.0  # seconds
 _TO_CLEAN_UP = 10.0  # seconds for a flight that was given up
 
@@ -72,7 +71,7 @@ class TokenCache:
         self._peekable: CachedToken | None = None  # the cached token, if its age is all that counts
         self._unproven: Token | None = None  # a token of a sign-in that no API has accepted yet
         #: The last access tokens that an API has rejected: they are taken from nowhere any more.
-        self.rejected: deque[str] = deque(maxlen=_REMEMBERED)
+        self.rejected: tuple[str, ...] = ()
         #: The fetching that callers join.
         self.flights: SingleFlight = SingleFlight()  # of a `Token`, but for a revocation
         #: How a token is fetched.
@@ -194,7 +193,7 @@ class TokenCache:
     async def join(self, reason: Reason, replaced: Token | None) -> Token:
         """Wait for the renewal that runs, or begin one."""
         if replaced is not None and replaced.access_token not in self.rejected:
-            self.rejected.append(replaced.access_token)
+            self.rejected = (*self.rejected[1 - REMEMBERED :], replaced.access_token)
         may_ask = reason == "sign-in" or not self.fetcher.unattended
         while (flight := self.flights.current) is not None:
             if flight.called_from_inside:

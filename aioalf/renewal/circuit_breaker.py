@@ -30,6 +30,8 @@ class CircuitBreaker:
     :param clock: the clocks.
     """
 
+    __slots__ = ("_clock", "_counted", "_open_until", "error", "failures")
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._open_until = 0.0
@@ -98,6 +100,16 @@ class RenewalThrottle:
 
     :param clock: the clocks.
     """
+
+    __slots__ = (
+        "_clock",
+        "_ends_with_help",
+        "_logged",
+        "_paused_until",
+        "_renewals",
+        "token",
+        "undecided",
+    )
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

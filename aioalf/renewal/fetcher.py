@@ -38,6 +38,8 @@ class TokenFetcher:
     :param interactive: whether a person signs in if there is no refresh token.
     """
 
+    __slots__ = ("_flights", "_refused", "fetch", "interactive", "unattended")
+
     def __init__(
         self,
         fetch: Callable[[Token | None], Awaitable[Token]],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..token import Token
-from .cache import TokenCache
+from .cache import REMEMBERED, TokenCache
 
 __all__ = ("demand", "renew_in_background")
 
@@ -31,7 +31,7 @@ def renew_in_background(cache: TokenCache, rejected: Token) -> None:
     if cached is None or cached.token is not rejected or cache.flights.current is not None:
         return
     if rejected.access_token not in cache.rejected:
-        cache.rejected.append(rejected.access_token)
+        cache.rejected = (*cache.rejected[1 - REMEMBERED :], rejected.access_token)
     cached.expire()  # the body of the next request may be one that cannot be sent again either
     if cache.fetcher.is_silent(rejected):  # nobody is asked to sign in for a request that is over
         cache.start("rejected", rejected)

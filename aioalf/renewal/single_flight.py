@@ -166,6 +166,8 @@ class Flight:
 class SingleFlight:
     """Runs at most one flight at a time, in one event loop."""
 
+    __slots__ = ("last",)
+
     def __init__(self) -> None:
         #: The last flight, over or not. A new one is put here, if there is none to be joined.
         self.last: Flight | None = None
