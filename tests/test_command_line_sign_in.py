@@ -229,8 +229,14 @@ async def test_ctrl_c_ends_the_wait_with_130_and_closes_the_port(
     server: AuthorizationServer, home: Path
 ) -> None:
     """Nothing is left."""
+
+    def listen_to_ctrl_c() -> None:
+        # Where the tests run in the background of a shell, it is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
     words = ("login", "--no-browser", "--port-range", "any")
-    process = await start(*words, variables=variables(server, home))
+    known = variables(server, home)
+    process = await start(*words, variables=known, preexec_fn=listen_to_ctrl_c)
     assert process.stderr is not None
     text = ""
     while "/authorize?" not in text:
