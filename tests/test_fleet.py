@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import redis
 from fakes import FakeClock
-from managing import manager_for
+from managing import manager_for, until
 from processes import python
 from redis_server import running_redis
 from storages import OneSlot
 
-from aioalf import FileTokenStorage, RedisTokenStorage
+from aioalf import FileTokenStorage, RedisTokenStorage, TokenStorage
 from aioalf.testing import AuthorizationServer
 
 
@@ -63,19 +63,58 @@ async def test_a_stored_token_is_taken_without_the_lock(
 async def test_who_waits_for_the_lock_takes_what_is_stored_meanwhile(
     server: AuthorizationServer, clock: FakeClock
 ) -> None:
-    """All at their next look, not one after the other."""
+    """One of a process waits for it and looks, and the others get the token from that one."""
     storage = Locked()
     managers = [manager_for(server, clock, token_storage=storage) for _ in range(20)]
     waiting = [asyncio.ensure_future(one.get()) for one in managers]
-    while storage.waiting < len(managers):
-        await asyncio.sleep(0)
+    await until(lambda: storage.calls.count("load") == len(managers) and storage.waiting == 1)
     storage.line = await line_of(server, clock)
     tokens = await asyncio.gather(*waiting)
     assert {token.access_token for token in tokens} == {json.loads(storage.line)["access_token"]}
     assert storage.waiting == 0
     assert server.token_requests == 1
+    assert storage.calls.count("load") <= len(managers) + 5
     for one in managers:
         await one.close()
+
+
+async def test_a_demand_for_a_new_token_is_not_met_by_what_another_has_found(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """It waits for its turn, and then has a token request of its own."""
+    storage = TokenStorage()
+    server.latency = 0.05
+    one, other = (manager_for(server, clock, token_storage=storage) for _ in range(2))
+    getting = asyncio.ensure_future(one.get())
+    await until(lambda: server.token_requests == 1)
+    await other.reset_token()
+    assert (await other.get()).access_token != (await getting).access_token
+    assert server.token_requests == 2
+    await one.close()
+    await other.close()
+
+
+async def test_what_another_manager_has_found_is_looked_at_like_any_token(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """The API of the one that waits has rejected it: that one takes the next."""
+    storage = Locked()
+    one, other = (manager_for(server, clock, token_storage=storage) for _ in range(2))
+    rejected = storage.line = await line_of(server, clock)
+    token = await other.get()
+    storage.line = None
+    getting = asyncio.ensure_future(one.get())
+    await until(lambda: storage.waiting == 1)
+    renewing = asyncio.ensure_future(other.renew(token))
+    storage.line = rejected
+    assert (await getting).access_token == token.access_token
+    await until(lambda: storage.waiting == 1)
+    assert not renewing.done()
+    clock.advance(1)
+    storage.line = await line_of(server, clock)
+    assert (await renewing).access_token == json.loads(storage.line)["access_token"]
+    await one.close()
+    await other.close()
 
 
 async def test_a_rejected_token_is_not_taken_while_waiting(

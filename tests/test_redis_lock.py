@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -278,3 +279,83 @@ async def test_a_lock_that_was_not_had_is_told_as_that_alone(
             pass
     await storage.close()
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+# -- why it is not redis.asyncio.lock.Lock
+
+
+@asynccontextmanager
+async def losing_an_answer(url: str) -> AsyncIterator[tuple[str, int]]:
+    """Stand before Redis; cut the first connection on which a lock was asked for, before the answer."""
+    cut: list[bool] = []
+    serving: set[asyncio.Task[None]] = set()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind, to = await asyncio.open_unix_connection(url.removeprefix("unix://"))
+        back = asyncio.ensure_future(pass_on(behind, writer))
+        while data := await reader.read(65536):
+            last = not cut and (b"\r\nNX\r\n" in data or b"'nx'" in data)
+            if last:
+                cut.append(True)
+                back.cancel()
+            to.write(data)
+            if last:
+                async with redis.asyncio.Redis.from_url(url) as other:
+                    while not await other.keys("*lock"):  # until it is done
+                        await asyncio.sleep(0.001)
+                break
+        back.cancel()
+        for one in (writer, to):
+            one.transport.abort()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.ensure_future(serve(reader, writer)))
+
+    proxy = await asyncio.start_server(begin, "127.0.0.1", 0)
+    async with proxy:
+        yield proxy.sockets[0].getsockname()
+    await asyncio.wait(serving, timeout=5)
+    assert cut
+
+
+async def test_a_lock_is_had_though_its_answer_was_lost(url: str, prefix: str) -> None:
+    """The redis package sends the command again, and the server knows the owner."""
+    async with losing_an_answer(url) as (host, port):
+        async with RedisTokenStorage(f"redis://{host}:{port}", prefix=prefix) as storage:
+            lock = storage.lock()
+            lease = await asyncio.wait_for(lock.__aenter__(), 5)
+            assert lease is not None
+            assert not lease.lost
+            await lock.__aexit__(None, None, None)
+
+
+async def test_the_lock_of_the_redis_package_waits_for_itself_if_an_answer_is_lost(
+    url: str, prefix: str
+) -> None:
+    """It has got the lock, is told that it is taken, and would wait for its own lease to end."""
+    async with losing_an_answer(url) as (host, port):
+        async with redis.asyncio.Redis(host=host, port=port) as client:
+            lock = client.lock(f"{prefix}lock", timeout=10)
+            assert not await lock.acquire(blocking=False, token="mine")
+            assert await client.get(f"{prefix}lock") == b"mine"
+
+
+async def test_the_lock_of_the_redis_package_stays_taken_if_its_taking_is_cancelled(
+    client: redis.asyncio.Redis, prefix: str
+) -> None:
+    """Ours does not: see the test of a cancelled wait above."""
+    left = 0
+    for turns in range(15):
+        lock = client.lock(f"{prefix}{turns}", timeout=10)
+        taking = asyncio.create_task(lock.acquire())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        taking.cancel()
+        await asyncio.wait([taking])
+        await asyncio.sleep(0.01)
+        left += bool(taking.cancelled() and await client.exists(f"{prefix}{turns}"))
+    assert left

@@ -23,7 +23,7 @@ __all__ = ("FileTokenStorage",)
 
 _INSTALL = 'FileTokenStorage needs more: pip install "aio-alf[file]"'
 _CLOCK = Clock()
-_POLL = 0.05  # seconds between two attempts at a lock that another holds; then doubling
+_POLL = 0.1  # seconds between two attempts at a lock that another holds; then doubling
 _LONGEST_POLL = 0.5  # seconds
 
 _T = TypeVar("_T")

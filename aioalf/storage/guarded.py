@@ -12,8 +12,9 @@ import inspect
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
 
 from .._tasks import wait_bounded
 from ..clock import Clock
@@ -23,7 +24,7 @@ from ..token import Token
 from .base import Lease, TokenStorage
 from .record import read_line, write_line
 
-__all__ = ("GuardedStorage", "TokenFound")
+__all__ = ("GuardedStorage", "Look", "TokenFound")
 
 logger = logging.getLogger("aioalf")
 
@@ -31,7 +32,24 @@ _PASSED_BY = 60.0  # seconds for which a storage that hung is left alone
 _FIRST_LOOK = (
     0.1  # seconds; who waits for a lock looks for the token meanwhile, less and less often
 )
+_SOON = 1.0  # seconds
 _LAST_LOOK = 2.0  # seconds between two looks, at most
+
+#: Returns the token that a lock is waited for, if another has stored it; the argument is one that is known
+#: to be stored.
+Look: TypeAlias = "Callable[[Token | None], Awaitable[Token | None]]"
+
+
+class _Turn(asyncio.Lock):
+    """Whose turn it is, of all managers of one process and one slot, to ask for the storage's lock."""
+
+    #: The token that the last of them has found or stored.
+    token: Token | None = None
+
+
+_turns: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, int, str], _Turn] = (
+    WeakValueDictionary()
+)
 
 
 class TokenFound(Exception):
@@ -62,6 +80,7 @@ class GuardedStorage:
         self._timeout = timeout
         self._clock = clock or Clock()
         self._slot: Any = None  # what for_key returns: a storage, or something shaped like one
+        self._turn: _Turn | None = None  # while it is this one's
         self._failing: set[str] = set()
         self._passed_by_until = 0.0
 
@@ -80,6 +99,8 @@ class GuardedStorage:
             self._log_failure_once("load", error)
             return None
         self._failing.discard("load")
+        if self._turn is not None:
+            self._turn.token = token
         return token
 
     async def save(self, token: Token) -> bool:
@@ -92,6 +113,8 @@ class GuardedStorage:
             self._log_failure_once("save", error, token)
             return False
         self._failing.discard("save")
+        if self._turn is not None:
+            self._turn.token = token
         return True
 
     async def clean(self) -> None:
@@ -106,15 +129,13 @@ class GuardedStorage:
             self._failing.discard("clean")
 
     @asynccontextmanager
-    async def locked(
-        self, wait: float, look: Callable[[], Awaitable[Token | None]] | None = None
-    ) -> AsyncIterator[Lease | None]:
+    async def locked(self, wait: float, look: Look | None = None) -> AsyncIterator[Lease | None]:
         """Hold the storage's lock, or go on without it if it cannot be had.
 
         Gives what the lock gives: a `Lease`, None, or whatever a foreign lock gives.
 
         :param wait: seconds to wait for it, as long as the storage answers.
-        :param look: returns the token that the lock is waited for, if another has stored it.
+        :param look: see `Look`.
         :raises TokenFound: there is such a token; the lock is not held then.
         """
         lock = lease = None
@@ -143,12 +164,33 @@ class GuardedStorage:
         result = getattr(self._target(), name)(*args)
         return await wait_bounded(result, self._timeout) if inspect.isawaitable(result) else result
 
+    @asynccontextmanager
+    async def _lock(self, look: Look) -> AsyncIterator[Lease | None]:
+        """Hold the storage's lock, for which one manager of this process asks at a time.
+
+        The others get the token from that one, so that a storage does not feel how many they are.
+        """
+        if (lock := getattr(self._target(), "lock", None)) is None:
+            yield None
+            return
+        key = asyncio.get_running_loop(), id(self._storage), self._binding
+        turn = _turns.setdefault(key, _Turn())
+        waited = turn.locked()
+        async with turn:
+            if waited and (found := await look(turn.token)) is not None:
+                raise TokenFound(found)
+            self._turn = turn
+            try:
+                async with lock() as lease:
+                    yield lease
+            finally:
+                self._turn = None
+
     async def _acquire(
-        self, wait: float, look: Callable[[], Awaitable[Token | None]]
+        self, wait: float, look: Look
     ) -> tuple[AbstractAsyncContextManager[Lease | None] | None, Lease | None]:
         """Enter the lock and return it with its lease; return None twice if it was not free in time."""
-        lock: AbstractAsyncContextManager[Lease | None]
-        lock = getattr(self._target(), "lock", nullcontext)()
+        lock = self._lock(look)
         lease: list[Lease | None] = []
 
         async def enter() -> None:
@@ -182,14 +224,11 @@ class GuardedStorage:
         entering.result()
         return lock, lease[0]
 
-    async def _look_for_nothing(self) -> None:
+    async def _look_for_nothing(self, known: Token | None) -> None:
         await self.load()
 
     async def _wait_and_look(
-        self,
-        entering: asyncio.Future[Any],
-        wait: float,
-        look: Callable[[], Awaitable[Token | None]],
+        self, entering: asyncio.Future[Any], wait: float, look: Look
     ) -> Token | None:
         """Wait for a lock, and look meanwhile, less and less often, for what it is waited for."""
         pause, loop = _FIRST_LOOK, asyncio.get_running_loop()
@@ -199,10 +238,12 @@ class GuardedStorage:
             await asyncio.wait({entering}, timeout=min(left, pause * random.uniform(0.75, 1.25)))
             if entering.done() or left <= pause:
                 return None
-            # This also tells whether the storage hangs: then nobody waits for its lock.
-            if (found := await look()) is not None:
-                return found
-            pause = min(2 * pause, _LAST_LOOK)
+            # This also tells whether the storage hangs: then nobody waits for its lock. If it is another
+            # manager's turn, that one looks.
+            if self._turn is not None or pause > _SOON:
+                if (found := await look(None)) is not None:
+                    return found
+            pause = min(1.5 * pause, _LAST_LOOK)
         return None
 
     async def _withdraw(self, entering: asyncio.Future[Any]) -> None:

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from ..clock import Clock
 from ..errors import TokenStorageError
@@ -18,7 +19,7 @@ from .base import Lease, TokenStorage
 from .record import expires_at_of
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from redis.asyncio import Redis, RedisCluster
 
 __all__ = ("RedisTokenStorage",)
 
@@ -26,10 +27,12 @@ logger = logging.getLogger("aioalf")
 _INSTALL = 'RedisTokenStorage needs more: pip install "aio-alf[redis]"'
 _CLOCK = Clock()
 _POLL, _LONGEST_POLL = 0.2, 1.0  # seconds between two attempts at a lock; doubling
+_AT_A_TIME = 8  # commands of one storage: each has a connection of its own
 _EXPIRED_FOR = 60.0  # seconds after its expiry for which a token is kept: clocks differ
 _LONGEST = 10 * 366 * 86400.0  # seconds; Redis refuses an expiry that is absurdly far away
 
-# Says yes to the owner, too: a command whose answer was lost is sent again by the redis package.
+# Not the package's own lock. The package sends a command again whose answer was lost, and that lock then
+# waits for itself; and it stays taken if its taking is cancelled. See the last tests of test_redis_lock.py.
 _ACQUIRE = """
 if redis.call('set', KEYS[1], ARGV[1], 'nx', 'px', ARGV[2]) then return 1 end
 if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end
@@ -51,9 +54,10 @@ class RedisTokenStorage(TokenStorage):
     A token without a refresh token leaves Redis a minute after it has expired. Tokens are stored as
     they are: a program that may read these keys may use them.
 
-    :param redis: a ``redis.asyncio`` client, which is borrowed and never closed here; or the URL of
-        a server (``redis://``, ``rediss://``, ``unix://``), to which connections are opened when
-        needed, for each event loop its own, and closed by `close`, or by ``async with``.
+    :param redis: a ``redis.asyncio`` client (of a server, of a cluster, of a sentinel's master), which is
+        borrowed and never closed here; or the URL of a server (``redis://``, ``rediss://``, ``unix://``),
+        to which connections are opened when needed, for each event loop its own, and closed by `close`,
+        or by ``async with``.
     :param prefix: what the keys in Redis begin with.
     :param lease: seconds for which a holder of the lock that has died keeps others waiting.
     :param clock: judges the lease and the expiry, and waits.
@@ -64,7 +68,7 @@ class RedisTokenStorage(TokenStorage):
 
     def __init__(
         self,
-        redis: Redis | str,
+        redis: Redis | RedisCluster | str,
         *,
         prefix: str = "aio-alf:",
         lease: float = 10.0,
@@ -75,7 +79,7 @@ class RedisTokenStorage(TokenStorage):
         except ImportError as error:
             raise TokenStorageError(_INSTALL) from error
         given: object = redis
-        if isinstance(given, package.Redis):
+        if isinstance(given, (package.Redis, package.RedisCluster)):
             raise TypeError("RedisTokenStorage needs a client of redis.asyncio")
         if not 0.001 <= lease < math.inf:
             raise ValueError("The lease must be a positive number of seconds")
@@ -106,7 +110,8 @@ class RedisTokenStorage(TokenStorage):
             seconds = until + _EXPIRED_FOR - self._clock.time()
             milliseconds = max(1, int(min(seconds, _LONGEST) * 1000))
         with _explained("save"):
-            await self._redis.set(self._prefix + self._key, token, px=milliseconds)
+            async with self._connections.client() as redis:
+                await redis.set(self._prefix + self._key, token, px=milliseconds)
 
     async def load(self) -> str | None:
         """Return the line that was saved last; None if there is none, or it has expired.
@@ -114,7 +119,8 @@ class RedisTokenStorage(TokenStorage):
         :raises TokenStorageError: Redis failed.
         """
         with _explained("load"):
-            line = await self._redis.get(self._prefix + self._key)
+            async with self._connections.client() as redis:
+                line = await redis.get(self._prefix + self._key)
         # A client may have been told to decode what it reads.
         return line.decode(errors="replace") if isinstance(line, bytes) else line
 
@@ -124,7 +130,8 @@ class RedisTokenStorage(TokenStorage):
         :raises TokenStorageError: Redis failed.
         """
         with _explained("clean"):
-            await self._redis.delete(self._prefix + self._key)
+            async with self._connections.client() as redis:
+                await redis.delete(self._prefix + self._key)
 
     def lock(self) -> AbstractAsyncContextManager[Lease | None]:
         """Return the lock of this slot, among all that share the server and the prefix.
@@ -148,10 +155,6 @@ class RedisTokenStorage(TokenStorage):
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
-
-    @property
-    def _redis(self) -> Any:
-        return self._connections.client()  # Any: the package types answers as "or an awaitable"
 
     @asynccontextmanager
     async def _lock(self) -> AsyncIterator[_Lease]:
@@ -185,7 +188,8 @@ class RedisTokenStorage(TokenStorage):
         return True
 
     async def _eval(self, script: str, *arguments: str | int) -> Any:
-        return await self._redis.eval(script, 1, f"{self._prefix}{self._key}:lock", *arguments)
+        async with self._connections.client() as redis:
+            return await redis.eval(script, 1, f"{self._prefix}{self._key}:lock", *arguments)
 
     async def _keep_extended(self, owner: str, lease: _Lease) -> None:
         pause = self._lease / 3
@@ -240,13 +244,27 @@ class _Lease:
 class _Connections:
     """The one client that was handed in, or one for each event loop; shared by all slots."""
 
-    def __init__(self, redis: Redis | str) -> None:
+    def __init__(self, redis: Redis | RedisCluster | str) -> None:
         self._borrowed = None if isinstance(redis, str) else redis
         self._open = _opener(redis) if isinstance(redis, str) else None
         self._opened: dict[asyncio.AbstractEventLoop, Redis] = {}
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+            WeakKeyDictionary()
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def client(self) -> Redis:
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Any]:  # Any: its answers are typed as "or an awaitable"
+        """Wait until there is a connection to be had, and give the client of the running loop.
+
+        A hundred managers that begin at the same moment would open a hundred connections each, or get an
+        error: the package's pool does not wait.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._turns.setdefault(loop, asyncio.Semaphore(_AT_A_TIME)):
+            yield self._client()
+
+    def _client(self) -> Redis | RedisCluster:
         if self._open is None:
             assert self._borrowed is not None
             return self._borrowed
@@ -273,6 +291,8 @@ class _Connections:
 
 def _opener(url: str) -> Callable[[], Redis]:
     from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import ExponentialBackoff
 
     try:
         Redis.from_url(url)
@@ -281,7 +301,8 @@ def _opener(url: str) -> Callable[[], Redis]:
         raise ValueError("Not a Redis URL (redis://, rediss:// or unix://)") from None
     if "#" in url:  # what stands before it would be taken for the host, and be shown
         raise ValueError("Not a Redis URL: a '#' in the password is written %23")
-    return lambda: Redis.from_url(url)
+    retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 3)  # from_url() has none by itself
+    return lambda: Redis.from_url(url, retry=retry)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from .._tasks import detached
 from ..backoff import backoff
 from ..clock import Clock
 from ..token import CachedToken, Token, issued_later, without_refresh_token
-from .guarded import GuardedStorage, TokenFound
+from .guarded import GuardedStorage, Look, TokenFound
 
 __all__ = ("StoredToken",)
 
@@ -65,8 +65,8 @@ class StoredToken:
             usable = self.is_usable(stored, rejected) and _can_replace(stored, replaced)
             return stored if usable else None
 
-        async def look() -> Token | None:
-            return will_do(await self._storage.load())
+        async def look(known: Token | None = None) -> Token | None:
+            return will_do(known) or will_do(await self._storage.load())
 
         # Without the lock: only who fetches holds it, and who waits for it goes on looking.
         if not only_fetch and (found := await look()) is not None:
@@ -80,7 +80,7 @@ class StoredToken:
         self,
         cached: Token | None,
         fetch: Callable[[Token | None], Awaitable[Token]],
-        look: Callable[[], Awaitable[Token | None]],
+        look: Look,
         will_do: Callable[[Token | None], Token | None],
         rejected: Container[str],
     ) -> tuple[Token, bool]:
