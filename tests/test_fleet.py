@@ -158,6 +158,30 @@ async def test_one_renews_ahead_for_all_whose_clocks_agree(
         await one.close()
 
 
+async def test_one_renews_ahead_for_all_though_their_clocks_are_30_s_apart(
+    server: AuthorizationServer, clock: FakeClock
+) -> None:
+    """One token request for each life, and every token is good whoever uses it, at each moment of two lives."""
+    server.time = clock.time
+    storage = TokenStorage()
+    clocks = [FakeClock() for _ in range(7)]
+    for number, one in enumerate(clocks):
+        one.jump_wall(clock.time() - one.time() + 5 * number - 15)
+    managers = [manager_for(server, one, token_storage=storage) for one in clocks]
+    began = clock.time()
+    while clock.time() < began + 2 * 3600 - 300:
+        tokens = await asyncio.gather(*(one.get() for one in managers))
+        assert all(server.accepts(token.access_token) for token in tokens)
+        for one in managers:
+            if (flight := one._cache.flights.current) is not None:
+                await flight.wait_over()
+        for each in (clock, *clocks):
+            each.advance(7)
+    assert server.token_requests == 2
+    for one in managers:
+        await one.close()
+
+
 # -- counted by a real Redis
 
 WORKER = """
