@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 from aiohttp import ClientResponse, ClientSession, hdrs
 from aiohttp.client import _BaseRequestContextManager, _WSRequestContextManager
@@ -18,16 +18,15 @@ from .sessions import OwnedSession, refuse_to_be_pickled
 
 if TYPE_CHECKING:
     from aiohttp import ClientWebSocketResponse
-    from aiohttp.client import _RequestContextManager, _RequestOptions, _WSConnectOptions
-    from typing_extensions import Unpack
+    from aiohttp.client import _RequestContextManager
+    from typing_extensions import Self, Unpack
 
     from .httpclient import HTTPRequest
+    from .options import ClientOptions, RequestOptions, WebSocketOptions
     from .protocol.client_auth import ClientAuth
     from .storage.base import TokenStorage
 
 __all__ = ("Client",)
-
-_Self = TypeVar("_Self", bound="Client")
 
 
 class Client:
@@ -82,7 +81,7 @@ class Client:
         token_storage: TokenStorage | None = None,
         token_retries: int | None = None,
         token_request_params: Mapping[str, Any] | None = None,
-        **options: Any,  # the union of what a manager class and ClientSession take
+        **options: Unpack[ClientOptions],
     ) -> None:
         warn_of_lost_overrides(type(self))
         for_manager: dict[str, Any] = {}
@@ -167,7 +166,7 @@ class Client:
         self,
         method: str | HTTPRequest,
         url: str | URL | None = None,
-        **options: Unpack[_RequestOptions],
+        **options: Unpack[RequestOptions],
     ) -> _RequestContextManager:
         """Send a request with a valid token; on a 401 renew the token and send it once more.
 
@@ -193,32 +192,32 @@ class Client:
         given = {**method.options, **options}
         return _BaseRequestContextManager(self._send(method.method, method.url, given))
 
-    def get(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def get(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContextManager:
         """Send a GET request; see `request`."""
         return _BaseRequestContextManager(self._send(hdrs.METH_GET, url, options))
 
-    def options(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def options(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContextManager:
         """Send an OPTIONS request; see `request`."""
         return _BaseRequestContextManager(self._send(hdrs.METH_OPTIONS, url, options))
 
-    def head(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def head(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContextManager:
         """Send a HEAD request; see `request`. Redirects are not followed by default, as in aiohttp."""
         options.setdefault("allow_redirects", False)
         return _BaseRequestContextManager(self._send(hdrs.METH_HEAD, url, options))
 
-    def post(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def post(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContextManager:
         """Send a POST request; see `request`."""
         return _BaseRequestContextManager(self._send(hdrs.METH_POST, url, options))
 
-    def put(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def put(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContextManager:
         """Send a PUT request; see `request`."""
         return _BaseRequestContextManager(self._send(hdrs.METH_PUT, url, options))
 
-    def patch(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def patch(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContextManager:
         """Send a PATCH request; see `request`."""
         return _BaseRequestContextManager(self._send(hdrs.METH_PATCH, url, options))
 
-    def delete(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def delete(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContextManager:
         """Send a DELETE request; see `request`."""
         return _BaseRequestContextManager(self._send(hdrs.METH_DELETE, url, options))
 
@@ -230,7 +229,7 @@ class Client:
             url: str | URL,
             *,
             decode_text: Literal[True] = ...,
-            **options: Unpack[_WSConnectOptions],
+            **options: Unpack[WebSocketOptions],
         ) -> _BaseRequestContextManager[ClientWebSocketResponse[Literal[True]]]: ...
 
         @overload
@@ -239,12 +238,12 @@ class Client:
             url: str | URL,
             *,
             decode_text: Literal[False],
-            **options: Unpack[_WSConnectOptions],
+            **options: Unpack[WebSocketOptions],
         ) -> _BaseRequestContextManager[ClientWebSocketResponse[Literal[False]]]: ...
 
         @overload
         def ws_connect(
-            self, url: str | URL, *, decode_text: bool, **options: Unpack[_WSConnectOptions]
+            self, url: str | URL, *, decode_text: bool, **options: Unpack[WebSocketOptions]
         ) -> _BaseRequestContextManager[ClientWebSocketResponse[bool]]: ...
 
     def ws_connect(self, url: str | URL, **options: Any) -> _WSRequestContextManager:
@@ -273,7 +272,7 @@ class Client:
         finally:
             await self._sender.close()
 
-    async def __aenter__(self: _Self) -> _Self:
+    async def __aenter__(self) -> Self:
         if self.closed:
             raise RuntimeError("This Client is closed.")
         return self

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from .token import Token
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from .renewal.cache import TokenCache
 
 __all__ = ("ManagerVerbs",)
-
-_Self = TypeVar("_Self", bound="ManagerVerbs")
 
 
 class ManagerVerbs:
@@ -99,7 +99,7 @@ class ManagerVerbs:
         """
         await self._cache.close(self.close_timeout)
 
-    async def __aenter__(self: _Self) -> _Self:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

@@ -89,7 +89,7 @@ def test_a_keyword_that_neither_knows_is_an_error(name: str) -> None:
 def test_auth_is_refused_at_construction() -> None:
     """Both are the Authorization header; the error says what to use."""
     with pytest.raises(TypeError, match=r"Leave auth= out, or use a plain aiohttp\.ClientSession"):
-        Client("a", "b", "http://127.0.0.1/token", auth="x")
+        Client("a", "b", "http://127.0.0.1/token", auth="x")  # type: ignore[call-arg]
 
 
 def test_what_would_not_be_used_is_refused() -> None:
@@ -139,7 +139,7 @@ async def test_auth_is_refused_at_a_request(server: AuthorizationServer) -> None
     auth: Any = ("a", "b")
     async with client_of(server) as client:
         with pytest.raises(ValueError, match=r"Leave auth= out"):
-            await client.get(server.resource, auth=auth)
+            await client.get(server.resource, auth=auth)  # type: ignore[call-arg]
     assert server.log == []
 
 

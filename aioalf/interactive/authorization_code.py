@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from yarl import URL
 
@@ -18,6 +18,11 @@ from ..redaction import safe_url
 from .browser import BrowserOpener, check_opener, present_url
 from .port import check_port_range, check_redirect
 from .sign_in import SignInTokenManager
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..options import ManagerOptions
 
 __all__ = ("AuthorizationCodeTokenManager",)
 
@@ -94,7 +99,7 @@ class AuthorizationCodeTokenManager(SignInTokenManager):
         pushed_authorization_request_endpoint: str | URL | None = None,
         scope_on_refresh: bool = False,
         unattended: bool = False,
-        **options: Any,  # the keywords of TokenManager, each of a type of its own
+        **options: Unpack[ManagerOptions],
     ) -> None:
         if response_mode not in (None, "query", "form_post"):
             raise ValueError(

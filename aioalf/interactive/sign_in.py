@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import AuthorizationError, TokenError
 from ..manager import TokenManager
@@ -14,6 +14,11 @@ from ..renewal.circuit_breaker import CircuitBreaker, RenewalThrottle
 from ..renewal.on_demand import demand
 from ..storage.base import TokenStorage
 from ..token import Token
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..options import ManagerOptions
 
 __all__ = ("SignInTokenManager",)
 
@@ -47,7 +52,7 @@ class SignInTokenManager(TokenManager):
         authorization_timeout: float,
         unattended: bool = False,
         scope_on_refresh: bool = False,
-        **options: Any,  # the keywords of TokenManager, each of a type of its own
+        **options: Unpack[ManagerOptions],
     ) -> None:
         if not isinstance(authorization_timeout, (int, float)):
             kind = type(authorization_timeout).__name__
