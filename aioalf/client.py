@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, overload
 
 from aiohttp import ClientResponse, ClientSession, hdrs
 from aiohttp.client import _BaseRequestContextManager, _WSRequestContextManager
@@ -286,7 +286,8 @@ class Client:
     def __exit__(self, *exc_info: object) -> None:
         """Never reached; ``with`` looks for it before it calls `__enter__`."""
 
-    __reduce__ = refuse_to_be_pickled
+    def __reduce__(self) -> NoReturn:
+        refuse_to_be_pickled(self)
 
     def __repr__(self) -> str:
         return (

@@ -13,7 +13,7 @@ from .redaction import safe_url
 
 __all__ = ("is_cleartext", "validate_url")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 
 def validate_url(url: object, name: str = TOKEN_ENDPOINT) -> URL:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from .sessions import refuse_to_be_pickled
 from .token import Token
 
 if TYPE_CHECKING:
@@ -104,3 +105,6 @@ class ManagerVerbs:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
+
+    def __reduce__(self) -> NoReturn:
+        refuse_to_be_pickled(self)

@@ -46,7 +46,7 @@ def bind_to_running_loop(
 
 
 def refuse_to_be_pickled(self: object) -> NoReturn:
-    """Raise the error of an object that belongs to its process; stands for ``__reduce__``."""
+    """Raise the error of an object that belongs to its process: its ``__reduce__``."""
     raise TypeError(
         f"A {type(self).__name__} can be neither pickled nor copied: it holds a secret and what belongs to"
         " its process. Make one in each process; they may share a TokenStorage."

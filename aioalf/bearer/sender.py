@@ -57,7 +57,7 @@ class Sender:
         raise_token_errors: bool,
         unauthorized: frozenset[int] = UNAUTHORIZED,
     ) -> None:
-        self.closed = False
+        self.closed: bool = False
         self.token_manager = manager
         self.unauthorized = unauthorized
         self._source = session

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ("AuthorizationCodeTokenManager",)
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 _AUTHORIZATION_ENDPOINT = "authorization endpoint"
 _PAR_ENDPOINT = "pushed authorization request endpoint"

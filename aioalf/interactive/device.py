@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ("DeviceCode", "DeviceTokenManager", "Prompt")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 _DEVICE_ENDPOINT = "device authorization endpoint"
 _LATER = (

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ("OAuthImplicitTokenManager", "OAuthImplictTokenManager")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 _RESERVED_PARAMS = frozenset({"redirect_uri", "response_mode", "response_type", "state"})
 
@@ -72,7 +72,7 @@ class OAuthImplictTokenManager(SignInTokenManager):
     """
 
     _warned = False
-    grant = "implicit"
+    grant: str = "implicit"
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ("SignInTokenManager",)
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 _REMEMBERED_SIGN_INS = 100  # kinds of sign-in, at most, whose refusal a storage holds
 _LOCK_MARGIN = 10.0  # seconds longer than a sign-in may take: the holder of the lock is then gone
@@ -62,7 +62,8 @@ class SignInTokenManager(TokenManager):
         self._authorization_timeout = authorization_timeout
         self._scope_on_refresh = scope_on_refresh
         self._told_of_no_refresh_token = False
-        self.lock_timeout = self.fetch_timeout = authorization_timeout + _LOCK_MARGIN
+        self.lock_timeout: float = authorization_timeout + _LOCK_MARGIN
+        self.fetch_timeout: float = self.lock_timeout
         super().__init__(*args, **options)
         self._cache.fetcher.unattended = unattended
 
