@@ -33,8 +33,11 @@ format: $(VENV)/.lint-installed  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-types: $(VENV)/.test-installed $(VENV)/.lint-installed  ## mypy, strict
+types: $(VENV)/.test-installed $(VENV)/.lint-installed  ## mypy, strict; pyright; are all public types stated?
 	@$(BIN)/mypy
+	@PATH="$(CURDIR)/$(BIN):$$PATH"; $(BIN)/python -m pyright tests/typing_surface.py && \
+	    found=$$($(BIN)/python -m pyright --verifytypes aioalf --ignoreexternal) || { \
+	    echo "$$found"; exit 1; }; echo "$$found" | grep score
 
 docs: $(VENV)/.docs-installed  ## build the pages in docs/_build; a broken reference fails
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build

@@ -87,6 +87,7 @@ setup(
         "lint": [
             "import-linter~=2.17",
             "mypy~=2.4",
+            "pyright==1.1.414",
             "ruff~=0.17.0",
             "types-docutils",
             "types-setuptools",
