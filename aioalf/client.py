@@ -9,12 +9,11 @@ from aiohttp import ClientResponse, ClientSession, hdrs
 from aiohttp.client import _BaseRequestContextManager, _WSRequestContextManager
 from yarl import URL
 
-from .bearer.authorization import AUTH_REFUSED
 from .bearer.sender import Sender
 from .bearer.unauthorized import UNAUTHORIZED, check_statuses
 from .compat import warn_of_lost_overrides
 from .manager import ClientSecret, TokenManager
-from .sessions import OwnedSession, refuse_to_be_pickled
+from .sessions import OwnedSession, SessionAttributes, refuse_to_be_pickled
 
 if TYPE_CHECKING:
     from aiohttp import ClientWebSocketResponse
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ("Client",)
 
 
-class Client:
+class Client(SessionAttributes):
     """An aiohttp client that gets, sends, keeps and renews OAuth 2 tokens.
 
     Used as a `ClientSession` is. It may be built before an event loop runs; its session is opened at the
@@ -104,24 +103,10 @@ class Client:
             "http_options": http_options,
             "scope": scope,
         }
-        if isinstance(token_manager, type):
-            raise TypeError("token_manager takes a manager, not a class: TokenManager(...).")
-        if token_manager is not None and not hasattr(token_manager, "peek"):
-            raise TypeError(
-                f"token_manager takes a TokenManager, not a {type(token_manager).__name__}."
-            )
-        if token_manager is not None:
-            surplus = sorted({k for k, v in named.items() if v is not None} | for_manager.keys())
-            if surplus:
-                raise TypeError(
-                    f"token_manager= is given: {', '.join(surplus)} would not be used; set them there."
-                )
-        if session is not None and for_session:
-            raise TypeError(
-                f"session= is given: {', '.join(sorted(for_session))} would not be used; set them there."
-            )
-        if session is not None and session.auth is not None:
-            raise ValueError(f"The session given as session= has auth= set: {AUTH_REFUSED}")
+        if token_manager is not None or session is not None:
+            from .client_options import check_borrowed
+
+            check_borrowed(token_manager, {**named, **for_manager}, session, for_session)
         self._owns_manager = token_manager is None
         if token_manager is None:
             # In 0.4.0 the options were always a dict; its subclasses may rely on that.
@@ -149,7 +134,8 @@ class Client:
     def session(self) -> ClientSession:
         """The session that sends the requests; opened here if it is not open yet.
 
-        What is sent with it directly carries no token.
+        What is sent with it directly carries no token. What else it has is read and set here, such as
+        ``session.trace_configs``.
 
         :raises RuntimeError: no event loop is running, or the client is closed.
         """
@@ -157,8 +143,8 @@ class Client:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` has been called."""
-        return self._sender.closed
+        """Whether `close` has been called, or the session has been closed directly."""
+        return self._sender.closed or self._sender.source.closed
 
     # -- requests, as aiohttp has them
 

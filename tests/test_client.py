@@ -159,6 +159,46 @@ async def test_its_properties_tell_what_it_has(server: AuthorizationServer) -> N
     assert server.client_secret not in repr(client)
 
 
+async def test_what_people_look_for_on_a_session_is_there_and_is_the_session_s(
+    server: AuthorizationServer,
+) -> None:
+    """Read-only: what can be set is set at construction. A closed client says that it is closed."""
+    names = ["headers", "cookie_jar", "connector", "timeout"]
+    timeout = aiohttp.ClientTimeout(total=7)
+    async with client_of(server, headers={"X-Mine": "1"}, timeout=timeout) as client:
+        for name in names:
+            assert getattr(client, name) is getattr(client.session, name)
+            with pytest.raises(AttributeError, match=name):
+                setattr(client, name, None)
+        assert client.timeout is timeout
+        client.headers["X-Mine"] = "2"
+        assert await status_of(client, server.resource) == 200
+    assert arrived(server)[0].headers["X-Mine"] == "2"
+    for name in names:
+        with pytest.raises(RuntimeError, match="This Client is closed"):
+            getattr(client, name)
+
+
+@pytest.mark.parametrize("borrowed", [True, False])
+async def test_a_client_whose_session_was_closed_directly_is_closed(
+    borrowed: bool, server: AuthorizationServer
+) -> None:
+    """It can send nothing any more, and is not entered either."""
+    async with aiohttp.ClientSession() as session, manager_of(server) as manager:
+        client = Client(token_manager=manager, session=session if borrowed else None)
+        assert not client.closed
+        assert await status_of(client, server.resource) == 200
+        assert not client.closed
+        await client.session.close()
+        assert client.closed
+        assert "closed" in repr(client)
+        with pytest.raises(RuntimeError, match="This Client is closed"):
+            await client.__aenter__()
+        with pytest.raises(RuntimeError, match="closed"):
+            await client.get(server.resource)
+        await client.close()
+
+
 async def test_what_is_sent_with_its_session_carries_no_token(server: AuthorizationServer) -> None:
     """It is a plain session."""
     async with client_of(server) as client:
@@ -247,13 +287,16 @@ def test_a_client_lives_on_in_a_second_event_loop() -> None:
         async with server:
             if not clients:
                 clients.append(client_of(server))
+            assert not clients[0].closed
             return await status_of(clients[0], server.resource)
 
     server = AuthorizationServer()
     assert asyncio.run(use(server)) == 200
     assert asyncio.run(use(server)) == 200
     assert server.token_requests == 1
+    assert not clients[0].closed
     asyncio.run(clients[0].close())
+    assert clients[0].closed
     collect()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from aiohttp import (
+    BaseConnector,
     ClientResponse,
     ClientSession,
     ClientTimeout,
@@ -18,6 +19,7 @@ from aiohttp import (
     FormData,
     TCPConnector,
 )
+from multidict import CIMultiDict
 from typing_extensions import Unpack, assert_type
 from yarl import URL
 
@@ -85,6 +87,11 @@ async def clients() -> None:
         assert_type(client.session, ClientSession)
         assert_type(client.token_manager, TokenManager)
         assert_type(client.closed, bool)
+        assert_type(client.headers, CIMultiDict[str])
+        assert_type(client.timeout, ClientTimeout)
+        assert_type(client.connector, BaseConnector | None)
+        client.timeout = ClientTimeout(3)  # type: ignore[misc]
+        client.trust_env  # type: ignore[attr-defined]  # noqa: B018
 
 
 async def mistakes() -> None:
