@@ -10,10 +10,10 @@ TOX_ARGS ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tox lint format types docs bench soak ci clean
+.PHONY: help demo test tox lint format types docs bench soak changelog release ci clean
 
 help:  ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.installed  ## the life of a token, shown and measured on this machine
 	@$(BIN)/python -m aioalf demo
@@ -49,6 +49,12 @@ bench: $(VENV)/.test-installed  ## measure against everyone, eleven minutes; ARG
 soak: $(VENV)/.test-installed  ## an outage of a day, then minutes of bad days: memory stays flat
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
+changelog: $(VENV)/.release-installed  ## move the notes in CHANGES/ to CHANGES.rst, for a release
+	@$(BIN)/towncrier build --yes
+
+release: $(VENV)/.release-installed  ## build sdist and wheel in dist/ and check them; uploads nothing
+	@.ci/release
+
 ci:  ## everything that is checked before a change goes in
 	@.ci/run
 
@@ -77,6 +83,11 @@ $(VENV)/.docs-installed: setup.py | $(BIN)/pip
 $(VENV)/.lint-installed: setup.py | $(BIN)/pip
 	@echo "Installing the linters ..."
 	@$(PIP_INSTALL) --editable ".[lint]"
+	@touch $@
+
+$(VENV)/.release-installed: setup.py | $(BIN)/pip
+	@echo "Installing what a release needs ..."
+	@$(PIP_INSTALL) --editable ".[release]"
 	@touch $@
 
 $(VENV)/.tox-installed: | $(BIN)/pip
