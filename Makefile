@@ -33,11 +33,14 @@ format: $(VENV)/.lint-installed  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+# pyright finds Python on PATH, and this project, which is installed editable, by PYTHONPATH.
+types: export PATH := $(CURDIR)/$(BIN):$(PATH)
+types: export PYTHONPATH := $(CURDIR)
 types: $(VENV)/.test-installed $(VENV)/.lint-installed  ## mypy, strict; pyright; are all public types stated?
 	@$(BIN)/mypy
-	@PATH="$(CURDIR)/$(BIN):$$PATH"; $(BIN)/python -m pyright tests/typing_surface.py && \
-	    found=$$($(BIN)/python -m pyright --verifytypes aioalf --ignoreexternal) || { \
-	    echo "$$found"; exit 1; }; echo "$$found" | grep score
+	@$(BIN)/pyright tests/typing_surface.py
+	@found=$$($(BIN)/pyright --verifytypes aioalf --ignoreexternal) || { echo "$$found"; exit 1; }; \
+	    echo "$$found" | grep score
 
 docs: $(VENV)/.docs-installed  ## build the pages in docs/_build; a broken reference fails
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
