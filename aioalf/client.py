@@ -54,13 +54,14 @@ class Client(SessionAttributes):
     :param token_request_params: further parameters of every token request.
     :param options: further keywords of `token_manager_class`; all others are keywords of the
         `ClientSession` it owns (``timeout``, ``connector``, ``headers``, ``base_url``,
-        ``raise_for_status``, ``trace_configs``, ...).
+        ``raise_for_status``, ``trace_configs``, ...). `aioalf.options` has their types.
     :raises TypeError: a keyword that neither knows, one that cannot go with another, or a value of the
         wrong kind.
     :raises ValueError: `origins` names no origin, or a value cannot be used.
     """
 
-    #: What makes the manager; a subclass may name its own.
+    #: What makes the manager; a subclass may name its own. If that takes keywords which a type checker does
+    #: not know, the subclass needs an ``__init__`` that names them.
     token_manager_class: ClassVar[Callable[..., TokenManager]] = TokenManager
 
     def __init__(
