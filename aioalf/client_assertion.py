@@ -50,7 +50,8 @@ class _Assertion(ClientAuth):
         raise TypeError(f"{type(self).__name__} is applied by authenticate(), which may wait.")
 
     def _put(self, context: ClientAuthContext, assertion: str) -> None:
-        context.form["client_id"] = context.client_id
+        if context.client_id:
+            context.form["client_id"] = context.client_id
         context.form["client_assertion_type"] = _TYPE
         context.form["client_assertion"] = assertion
 
@@ -199,10 +200,14 @@ class ClientSecretJWT(_SignedAssertion):
 class ClientAssertion(_Assertion):
     """An assertion that somebody else has made (RFC 7523 section 2.2): a projected token, a KMS.
 
+    It says who asks, so a manager with this needs no client id (RFC 7521 section 4.2).
+
     :param assertion: the JWT: a string, or a callable, plain or ``async``, such as a `SecretFile`, that is
         asked at each sending.
     :raises TypeError: it is neither a string nor callable.
     """
+
+    needs_client_id = False
 
     def __init__(self, assertion: Source) -> None:
         check_source(assertion, "assertion")

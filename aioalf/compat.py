@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from .errors import TokenError
 from .protocol.token_endpoint import token_from
@@ -31,7 +31,11 @@ __all__ = ("OverridableSteps", "warn_of_lost_overrides")
 _GET = ("get_token", "_has_token")
 _RESPONSE = ("_get_token_data", "_request_token")
 _STEPS = frozenset({"get", "reset_token", "_update_token", *_GET, *_RESPONSE})
+_ON_OBJECTS = ("peek", "report_accepted", "get", "renew", "renewal_blocked")  # methods of the cache
+_ALL_STEPS = (*_STEPS, *_ON_OBJECTS[:2], "renew", "renewal_blocked", "renew_in_background")
 _OURS = __name__.partition(".")[0]
+#: The methods of each class that was found to override none of the steps.
+_plain: WeakKeyDictionary[type, list[object]] = WeakKeyDictionary()
 _warned: WeakSet[type] = WeakSet()
 
 
@@ -57,7 +61,13 @@ class OverridableSteps:
         self = super().__new__(cls)
         cache = TokenCache(self._fetch_as_token, cls.__name__, interactive=cls.interactive)
         object.__setattr__(self, "_cache", cache)
-        self._honour_overrides()
+        methods = [getattr(cls, step) for step in _ALL_STEPS]
+        if _plain.get(cls) == methods:  # nearly all, and one may be made for each incoming request
+            self.__dict__.update({step: getattr(cache, step) for step in _ON_OBJECTS})
+        else:
+            self._honour_overrides()
+            if not self._overrides(*_ALL_STEPS):
+                _plain[cls] = methods
         return self
 
     if not TYPE_CHECKING:

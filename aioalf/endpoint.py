@@ -88,7 +88,6 @@ class EndpointClient:
             self._options, self._headers = validate_options(http_options, _TIMEOUT)
         self._retries = retries
         self._clock = clock
-        self._validated: tuple[str, str | URL, URL] | None = None  # the last one
 
     async def request(
         self,
@@ -110,11 +109,9 @@ class EndpointClient:
         :param issuer: the issuer identifier of the server, if it is known.
         :raises TokenError: the server gave an error, or no answer.
         """
-        if self._validated is None or self._validated[:2] != (name, url):
-            from .endpoint_url import validate_url  # most managers have one endpoint
+        from .endpoint_url import validate_url
 
-            self._validated = (name, url, validate_url(url, name))
-        endpoint = self._validated[2]
+        endpoint = validate_url(url if isinstance(url, URL) else str(url), name)
         client_id, client_secret = credentials
         context = ClientAuthContext(
             client_id=client_id or "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+from functools import lru_cache
 
 from yarl import URL
 
@@ -16,15 +17,16 @@ __all__ = ("is_cleartext", "validate_url")
 logger: logging.Logger = logging.getLogger("aioalf")
 
 
-def validate_url(url: object, name: str = TOKEN_ENDPOINT) -> URL:
-    """Return the URL of an endpoint (RFC 6749 section 3.2); warn of one that is not https.
+@lru_cache  # a manager may be made for each incoming request; and one warning of a URL is enough
+def validate_url(url: str | URL, name: str = TOKEN_ENDPOINT) -> URL:
+    """Return the URL of an endpoint (RFC 6749 section 3.2); warn once of one that is not https.
 
-    :param url: a string, a `yarl.URL`, or another object whose string it is.
+    :param url: the URL.
     :param name: what kind of endpoint it is, for messages.
     :raises TokenError: it is not an absolute http or https URL, or holds credentials.
     """
     try:
-        endpoint = url if isinstance(url, URL) else URL(str(url))
+        endpoint = URL(url)
     except (TypeError, ValueError):
         endpoint = URL()
     if endpoint.scheme not in ("http", "https") or not endpoint.host:

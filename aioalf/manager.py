@@ -1,7 +1,7 @@
 """`TokenManager`: has a valid token whenever one is asked for, fetched once however many tasks ask.
 
-It speaks client_credentials (RFC 6749 section 4.4). A flow is a `TokenManager` that obtains its token
-another way: it overrides `fetch_token`. How a token is kept and renewed is in `aioalf.renewal`.
+It speaks client_credentials (RFC 6749 section 4.4). A flow overrides `fetch_token`. How a token is kept
+and renewed is in `aioalf.renewal`.
 """
 
 from __future__ import annotations
@@ -123,6 +123,7 @@ class TokenManager(ManagerVerbs, OverridableSteps):
         from .manager_options import check_options
 
         check_options(
+            anonymous=not client_id and not self._needs_client,
             account=account,
             http_options=http_options,
             client_auth=client_auth,
@@ -134,8 +135,7 @@ class TokenManager(ManagerVerbs, OverridableSteps):
         )
         self._token_endpoint = token_endpoint
         self._client_id = client_id
-        secret = client_secret  # a line end is a file's or an editor's, and no part of a secret
-        self._client_secret = secret.rstrip("\r\n") if isinstance(secret, str) else secret
+        self._client_secret = client_secret
         self._http_options = dict(http_options or {})
         self._scope = scope_string(scope)
         self._params = dict(token_request_params or {})
@@ -219,13 +219,13 @@ class TokenManager(ManagerVerbs, OverridableSteps):
 
         :param name: which endpoint, such as ``"token endpoint"``.
         """
-        url: str | URL | None = getattr(self, "_" + name.replace(" ", "_"), None)
-        if not url and (url := await self._url_of(name)) is None:
+        given: str | URL | None = getattr(self, "_" + name.replace(" ", "_"), None)
+        if not (url := given or await self._url_of(name)):
             raise TokenError(f"Missing {name}")
         send = self._fetch if name == TOKEN_ENDPOINT else partial(self._post, name)
         client_id, secret = self._client_id, self._client_secret
         plain = type(client_id) is str and client_id and isinstance(secret, str)
-        auth = (client_id, str(secret)) if plain else await self._credentials()
+        auth = (client_id, str(secret).rstrip("\r\n")) if plain else await self._credentials()
         try:
             try:
                 return await send(url=url, method="POST", auth=auth, data=form)
@@ -250,8 +250,9 @@ class TokenManager(ManagerVerbs, OverridableSteps):
         return await self._discovery.find(name, mtls=self._client_auth.uses_certificate)
 
     async def _credentials(self) -> Credentials:
-        if not self._client_id and not self._needs_client:
-            return None, None
+        named = self._client_auth.needs_client_id  # else an assertion says who asks
+        if not self._client_id and not (self._needs_client and named):
+            return (None, None) if named else ("", "")
         from .sources import read_secret  # most secrets are strings
 
         needed, client_id = self._client_auth.needs_secret, self._client_id

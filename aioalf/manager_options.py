@@ -16,6 +16,7 @@ _RESERVED_PARAMS = frozenset({"grant_type", "scope", "client_id", "client_secret
 
 def check_options(
     *,
+    anonymous: bool,
     account: object,
     http_options: object,
     client_auth: object,
@@ -25,6 +26,7 @@ def check_options(
 ) -> None:
     """Check the keywords of `aioalf.TokenManager`.
 
+    :param anonymous: whether no client is named, as some flows allow.
     :raises TypeError: a value is of the wrong kind.
     :raises ValueError: a number is negative, or a parameter has a keyword of its own.
     """
@@ -45,6 +47,8 @@ def check_options(
         encode_form(token_request_params)
     if not isinstance(client_auth, (ClientAuth, type(None))):
         raise TypeError("client_auth takes a ClientAuth such as ClientSecretPost().")
+    if anonymous and client_auth is not None and client_auth.needs_client_id:
+        raise TypeError(f"{type(client_auth).__name__} as client_auth needs a client_id.")
     if not isinstance(account, (str, type(None))):
         raise TypeError(f"account takes a string, not a {type(account).__name__}.")
     if isinstance(token_storage, (str, os.PathLike, type)):

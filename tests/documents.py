@@ -66,6 +66,11 @@ class _EveryHost(AuthorizationServer):
     Devices are approved at once.
     """
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        #: What was answered with an error, though it had a token or needs none: "METHOD path status".
+        self.refused: list[str] = []
+
     @property
     def url(self) -> str:
         """Where the documents say that it is."""
@@ -90,7 +95,13 @@ class _EveryHost(AuthorizationServer):
                 request = request.clone(rel_url=request.rel_url.with_path("/authorize"))
             else:
                 request = request.clone(rel_url="/resource" + str(request.rel_url))
-        return await super()._dispatch(request)
+        response = await super()._dispatch(request)
+        without_token = (
+            request.path.startswith("/resource") and "Authorization" not in request.headers
+        )
+        if response.status >= 400 and "/.well-known/" not in path and not without_token:
+            self.refused.append(f"{request.method} {request.path} {response.status}")
+        return response
 
 
 class Internet:
@@ -115,6 +126,11 @@ class Internet:
     def log(self) -> list[str]:
         """What arrived, first on the plain server: "METHOD path"."""
         return [f"{each.method} {each.path}" for each in [*self.plain.log, *self.secure.log]]
+
+    @property
+    def refused(self) -> list[str]:
+        """What was answered with an error. A client may hand that on, and an example not look at it."""
+        return [*self.plain.refused, *self.secure.refused]
 
     def __enter__(self) -> Internet:
         self._thread.start()

@@ -149,6 +149,7 @@ def test_the_code_in_a_document_runs_as_printed(
     put_into_place(world, monkeypatch)
     blocks = code_blocks(read(name), "python")
     run_code(blocks, name)
+    assert world.refused == []
     assert world.log or name != "README.rst"
 
 

@@ -351,7 +351,7 @@ def test_a_token_that_a_closed_loop_could_not_save_is_saved_in_the_next(clock: F
 
     async def use() -> None:
         await manager.get()
-        await turns(3)
+        await turns(4)
 
     loop = asyncio.new_event_loop()
     loop.run_until_complete(use())

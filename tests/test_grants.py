@@ -14,8 +14,13 @@ from joserfc.jwk import ECKey
 
 from aioalf import (
     Client,
+    ClientAssertion,
+    ClientAuth,
+    ClientSecretJWT,
+    ClientSecretPost,
     FileTokenStorage,
     JWTBearerTokenManager,
+    NoClientAuth,
     SecretFile,
     StaticTokenManager,
     TokenError,
@@ -405,3 +410,44 @@ def test_a_static_token_is_not_stored() -> None:
     """A token stored before would be used in place of the one given, and it lies about in a file."""
     with pytest.raises(TypeError, match="StaticTokenManager takes no token_storage"):
         StaticTokenManager("token", token_storage=TokenStorage())  # type: ignore[call-arg]
+
+
+# -- who asks
+
+
+@pytest.mark.parametrize("flow", [TokenExchangeManager, JWTBearerTokenManager])
+async def test_an_assertion_of_the_client_needs_no_client_id(
+    server: AuthorizationServer, flow: type[TokenManager]
+) -> None:
+    """RFC 7521 section 4.2: the assertion says who asks, and an empty client_id is not sent."""
+    server.assertions = ["client.as.sertion", "g.ran.t"]
+    server.subject_tokens = ["sub.je.ct"]
+    options: dict[str, Any] = (
+        {"assertion": "g.ran.t"}
+        if flow is JWTBearerTokenManager
+        else {"subject_token": "sub.je.ct", "subject_token_type": JWT}
+    )
+    auth = ClientAssertion("client.as.sertion")
+    async with flow(server.token_endpoint, client_auth=auth, **options) as one:
+        await one.get()
+    form = token_form(server)
+    assert form["client_assertion"] == "client.as.sertion"
+    assert "client_id" not in form
+
+
+async def test_client_credentials_need_no_client_id_beside_an_assertion(
+    server: AuthorizationServer,
+) -> None:
+    """RFC 7521 section 4.2."""
+    server.assertions = ["client.as.sertion"]
+    auth = ClientAssertion("client.as.sertion")
+    async with TokenManager(server.token_endpoint, client_auth=auth) as one:
+        await one.get()
+    assert "client_id" not in token_form(server)
+
+
+@pytest.mark.parametrize("auth", [ClientSecretPost(), NoClientAuth(), ClientSecretJWT()])
+def test_a_client_that_is_not_named_cannot_authenticate(auth: ClientAuth) -> None:
+    """It was not applied, and nothing said so."""
+    with pytest.raises(TypeError, match=f"{type(auth).__name__} as client_auth needs a client_id"):
+        TokenExchangeManager("http://localhost/", subject_token="a", client_auth=auth)

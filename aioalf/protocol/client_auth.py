@@ -75,6 +75,8 @@ class ClientAuth(ABC):
 
     #: Whether a client secret is needed at all.
     needs_secret = True
+    #: Whether a client identifier is needed: an assertion may say itself who asks (RFC 7521 section 4.2).
+    needs_client_id = True
     #: Whether the client is known by its certificate: requests then go to the server's mTLS endpoints
     #: (RFC 8705 section 5), if its metadata names some.
     uses_certificate = False

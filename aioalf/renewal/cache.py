@@ -272,6 +272,7 @@ class TokenCache:
             from .log import log_token
 
             log_token(token, fetched=fetched)
+        flight.land(token)
         return token
 
     async def _fetch(self, previous: Token | None) -> Token:
@@ -296,3 +297,8 @@ class TokenCache:
             await self.flights.end(error, timeout)
         if self.stored is not None:
             await self.stored.close()
+        self.fetcher.fetch = _closed  # no circle: a manager may be made for each incoming request
+
+
+async def _closed(previous: Token | None) -> Token:
+    raise TokenError("The token manager is closed.")

@@ -149,18 +149,26 @@ class Flight:
         if self.task is not None:
             self.task.cancel()
 
-    def _on_done(self, task: asyncio.Task[Any]) -> None:
+    def land(self, result: Any) -> None:
+        """Give the result to all who wait. The work may do this itself, at its end: that is sooner."""
         self._deadline.cancel()
-        if task.cancelled():
-            self.fail_waiters(TokenError("The token request was cancelled before it was answered."))
-        elif (error := task.exception()) is not None:
-            self.fail_waiters(error)
-        else:
-            for waiter in self._waiters:
-                if not waiter.done():
-                    waiter.set_result(task.result())
+        if self.task is not None:
+            self.task.remove_done_callback(self._on_done)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(result)
         # A manager keeps its last flight, maybe for an hour: it is to be light.
         self.task, self._waiters = None, _NONE
+
+    def _on_done(self, task: asyncio.Task[Any]) -> None:
+        error: BaseException | None
+        if task.cancelled():
+            error = TokenError("The token request was cancelled before it was answered.")
+        else:
+            error = task.exception()
+        if error is not None:
+            self.fail_waiters(error)
+        self.land(None if error is not None else task.result())
 
 
 class SingleFlight:
