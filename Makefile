@@ -10,10 +10,10 @@ TOX_ARGS ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tox lint format types docs bench soak ci clean
+.PHONY: help demo test tox lint format types docs bench soak changelog release ci clean
 
 help:  ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.installed  ## the life of a token, shown and measured on this machine
 	@$(BIN)/python -m aioalf demo
@@ -33,8 +33,14 @@ format: $(VENV)/.lint-installed  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-types: $(VENV)/.test-installed $(VENV)/.lint-installed  ## mypy, strict
+# pyright finds Python on PATH, and this project, which is installed editable, by PYTHONPATH.
+types: export PATH := $(CURDIR)/$(BIN):$(PATH)
+types: export PYTHONPATH := $(CURDIR)
+types: $(VENV)/.test-installed $(VENV)/.lint-installed  ## mypy, strict; pyright; are all public types stated?
 	@$(BIN)/mypy
+	@$(BIN)/pyright tests/typing_surface.py
+	@found=$$($(BIN)/pyright --verifytypes aioalf --ignoreexternal) || { echo "$$found"; exit 1; }; \
+	    echo "$$found" | grep score
 
 docs: $(VENV)/.docs-installed  ## build the pages in docs/_build; a broken reference fails
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
@@ -45,6 +51,12 @@ bench: $(VENV)/.test-installed  ## measure against everyone, eleven minutes; ARG
 
 soak: $(VENV)/.test-installed  ## an outage of a day, then minutes of bad days: memory stays flat
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+changelog: $(VENV)/.release-installed  ## move the notes in CHANGES/ to CHANGES.rst, for a release
+	@$(BIN)/towncrier build --yes
+
+release: $(VENV)/.release-installed  ## build sdist and wheel in dist/ and check them; uploads nothing
+	@.ci/release
 
 ci:  ## everything that is checked before a change goes in
 	@.ci/run
@@ -74,6 +86,11 @@ $(VENV)/.docs-installed: setup.py | $(BIN)/pip
 $(VENV)/.lint-installed: setup.py | $(BIN)/pip
 	@echo "Installing the linters ..."
 	@$(PIP_INSTALL) --editable ".[lint]"
+	@touch $@
+
+$(VENV)/.release-installed: setup.py | $(BIN)/pip
+	@echo "Installing what a release needs ..."
+	@$(PIP_INSTALL) --editable ".[release]"
 	@touch $@
 
 $(VENV)/.tox-installed: | $(BIN)/pip

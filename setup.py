@@ -26,6 +26,8 @@ EXTRAS = {
     "keyring": ["keyring>=25"],
     "redis": ["redis>=5.0.1"],
 }
+REPOSITORY = "https://github.com/aio-alf/aio-alf"
+DOCUMENTATION = "https://aio-alf.readthedocs.io"
 OPTIONAL = [requirement for extra in EXTRAS.values() for requirement in extra]
 
 setup(
@@ -35,6 +37,14 @@ setup(
     long_description=(ROOT / "README.rst").read_text(encoding="utf-8"),
     long_description_content_type="text/x-rst",
     author="aio-alf contributors",
+    url=REPOSITORY,
+    project_urls={
+        "Documentation": DOCUMENTATION,
+        "Changes": f"{REPOSITORY}/blob/main/CHANGES.rst",
+        "Issues": f"{REPOSITORY}/issues",
+        "Security": f"{REPOSITORY}/security/policy",
+        "Source": REPOSITORY,
+    },
     license_expression="MIT",
     license_files=["LICENSE"],
     keywords=(
@@ -53,6 +63,7 @@ setup(
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
         "Topic :: Internet :: WWW/HTTP",
         "Topic :: Security",
         "Typing :: Typed",
@@ -87,9 +98,11 @@ setup(
         "lint": [
             "import-linter~=2.17",
             "mypy~=2.4",
+            "pyright==1.1.414",
             "ruff~=0.17.0",
             "types-docutils",
             "types-setuptools",
         ],
+        "release": ["build>=1.2", "check-wheel-contents>=0.6", "towncrier>=24.8", "twine>=6.1"],
     },
 )

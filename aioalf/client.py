@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, overload
 
 from aiohttp import ClientResponse, ClientSession, hdrs
 from aiohttp.client import _BaseRequestContextManager, _WSRequestContextManager
 from yarl import URL
 
-from .bearer.authorization import AUTH_REFUSED
 from .bearer.sender import Sender
 from .bearer.unauthorized import UNAUTHORIZED, check_statuses
 from .compat import warn_of_lost_overrides
 from .manager import ClientSecret, TokenManager
-from .sessions import OwnedSession, refuse_to_be_pickled
+from .sessions import OwnedSession, SessionAttributes, refuse_to_be_pickled
 
 if TYPE_CHECKING:
     from aiohttp import ClientWebSocketResponse
-    from aiohttp.client import _RequestContextManager, _RequestOptions, _WSConnectOptions
-    from typing_extensions import Unpack
+    from aiohttp.client import _RequestContextManager
+    from typing_extensions import Self, Unpack
 
     from .httpclient import HTTPRequest
+    from .options import ClientOptions, RequestOptions, WebSocketOptions
     from .protocol.client_auth import ClientAuth
     from .storage.base import TokenStorage
 
 __all__ = ("Client",)
 
-_Self = TypeVar("_Self", bound="Client")
 
-
-class Client:
+class Client(SessionAttributes):
     """An aiohttp client that gets, sends, keeps and renews OAuth 2 tokens.
 
     Used as a `ClientSession` is. It may be built before an event loop runs; its session is opened at the
@@ -56,13 +54,14 @@ class Client:
     :param token_request_params: further parameters of every token request.
     :param options: further keywords of `token_manager_class`; all others are keywords of the
         `ClientSession` it owns (``timeout``, ``connector``, ``headers``, ``base_url``,
-        ``raise_for_status``, ``trace_configs``, ...).
+        ``raise_for_status``, ``trace_configs``, ...). `aioalf.options` has their types.
     :raises TypeError: a keyword that neither knows, one that cannot go with another, or a value of the
         wrong kind.
     :raises ValueError: `origins` names no origin, or a value cannot be used.
     """
 
-    #: What makes the manager; a subclass may name its own.
+    #: What makes the manager; a subclass may name its own. If that takes keywords which a type checker does
+    #: not know, the subclass needs an ``__init__`` that names them.
     token_manager_class: ClassVar[Callable[..., TokenManager]] = TokenManager
 
     def __init__(
@@ -82,7 +81,7 @@ class Client:
         token_storage: TokenStorage | None = None,
         token_retries: int | None = None,
         token_request_params: Mapping[str, Any] | None = None,
-        **options: Any,  # the union of what a manager class and ClientSession take
+        **options: Unpack[ClientOptions],
     ) -> None:
         warn_of_lost_overrides(type(self))
         for_manager: dict[str, Any] = {}
@@ -105,24 +104,10 @@ class Client:
             "http_options": http_options,
             "scope": scope,
         }
-        if isinstance(token_manager, type):
-            raise TypeError("token_manager takes a manager, not a class: TokenManager(...).")
-        if token_manager is not None and not hasattr(token_manager, "peek"):
-            raise TypeError(
-                f"token_manager takes a TokenManager, not a {type(token_manager).__name__}."
-            )
-        if token_manager is not None:
-            surplus = sorted({k for k, v in named.items() if v is not None} | for_manager.keys())
-            if surplus:
-                raise TypeError(
-                    f"token_manager= is given: {', '.join(surplus)} would not be used; set them there."
-                )
-        if session is not None and for_session:
-            raise TypeError(
-                f"session= is given: {', '.join(sorted(for_session))} would not be used; set them there."
-            )
-        if session is not None and session.auth is not None:
-            raise ValueError(f"The session given as session= has auth= set: {AUTH_REFUSED}")
+        if token_manager is not None or session is not None:
+            from .client_options import check_borrowed
+
+            check_borrowed(token_manager, {**named, **for_manager}, session, for_session)
         self._owns_manager = token_manager is None
         if token_manager is None:
             # In 0.4.0 the options were always a dict; its subclasses may rely on that.
@@ -150,7 +135,8 @@ class Client:
     def session(self) -> ClientSession:
         """The session that sends the requests; opened here if it is not open yet.
 
-        What is sent with it directly carries no token.
+        What is sent with it directly carries no token. What else it has is read and set here, such as
+        ``session.trace_configs``.
 
         :raises RuntimeError: no event loop is running, or the client is closed.
         """
@@ -158,8 +144,9 @@ class Client:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` has been called."""
-        return self._sender.closed
+        """Whether `close` has been called, or the session has been closed directly."""
+        # What stands in for a session in a test may not tell.
+        return self._sender.closed or bool(getattr(self._sender.source, "closed", False))
 
     # -- requests, as aiohttp has them
 
@@ -167,7 +154,7 @@ class Client:
         self,
         method: str | HTTPRequest,
         url: str | URL | None = None,
-        **options: Unpack[_RequestOptions],
+        **options: Unpack[RequestOptions],
     ) -> _RequestContextManager:
         """Send a request with a valid token; on a 401 renew the token and send it once more.
 
@@ -193,32 +180,32 @@ class Client:
         given = {**method.options, **options}
         return _BaseRequestContextManager(self._send(method.method, method.url, given))
 
-    def get(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def get(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContextManager:
         """Send a GET request; see `request`."""
         return _BaseRequestContextManager(self._send(hdrs.METH_GET, url, options))
 
-    def options(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def options(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContextManager:
         """Send an OPTIONS request; see `request`."""
         return _BaseRequestContextManager(self._send(hdrs.METH_OPTIONS, url, options))
 
-    def head(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def head(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContextManager:
         """Send a HEAD request; see `request`. Redirects are not followed by default, as in aiohttp."""
         options.setdefault("allow_redirects", False)
         return _BaseRequestContextManager(self._send(hdrs.METH_HEAD, url, options))
 
-    def post(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def post(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContextManager:
         """Send a POST request; see `request`."""
         return _BaseRequestContextManager(self._send(hdrs.METH_POST, url, options))
 
-    def put(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def put(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContextManager:
         """Send a PUT request; see `request`."""
         return _BaseRequestContextManager(self._send(hdrs.METH_PUT, url, options))
 
-    def patch(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def patch(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContextManager:
         """Send a PATCH request; see `request`."""
         return _BaseRequestContextManager(self._send(hdrs.METH_PATCH, url, options))
 
-    def delete(self, url: str | URL, **options: Unpack[_RequestOptions]) -> _RequestContextManager:
+    def delete(self, url: str | URL, **options: Unpack[RequestOptions]) -> _RequestContextManager:
         """Send a DELETE request; see `request`."""
         return _BaseRequestContextManager(self._send(hdrs.METH_DELETE, url, options))
 
@@ -230,7 +217,7 @@ class Client:
             url: str | URL,
             *,
             decode_text: Literal[True] = ...,
-            **options: Unpack[_WSConnectOptions],
+            **options: Unpack[WebSocketOptions],
         ) -> _BaseRequestContextManager[ClientWebSocketResponse[Literal[True]]]: ...
 
         @overload
@@ -239,12 +226,12 @@ class Client:
             url: str | URL,
             *,
             decode_text: Literal[False],
-            **options: Unpack[_WSConnectOptions],
+            **options: Unpack[WebSocketOptions],
         ) -> _BaseRequestContextManager[ClientWebSocketResponse[Literal[False]]]: ...
 
         @overload
         def ws_connect(
-            self, url: str | URL, *, decode_text: bool, **options: Unpack[_WSConnectOptions]
+            self, url: str | URL, *, decode_text: bool, **options: Unpack[WebSocketOptions]
         ) -> _BaseRequestContextManager[ClientWebSocketResponse[bool]]: ...
 
     def ws_connect(self, url: str | URL, **options: Any) -> _WSRequestContextManager:
@@ -273,7 +260,7 @@ class Client:
         finally:
             await self._sender.close()
 
-    async def __aenter__(self: _Self) -> _Self:
+    async def __aenter__(self) -> Self:
         if self.closed:
             raise RuntimeError("This Client is closed.")
         return self
@@ -287,7 +274,8 @@ class Client:
     def __exit__(self, *exc_info: object) -> None:
         """Never reached; ``with`` looks for it before it calls `__enter__`."""
 
-    __reduce__ = refuse_to_be_pickled
+    def __reduce__(self) -> NoReturn:
+        refuse_to_be_pickled(self)
 
     def __repr__(self) -> str:
         return (

@@ -1,4 +1,4 @@
-"""Which of a `Client`'s keywords are for its manager and which for its session."""
+"""Which of a `Client`'s keywords are for its manager and which for its session, and which go together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,34 @@ from .bearer.origins import origins_of
 from .manager import TokenManager
 from .redaction import safe_url
 
-__all__ = ("split_options",)
+__all__ = ("check_borrowed", "split_options")
+
+
+def check_borrowed(
+    manager: TokenManager | None,
+    for_manager: Mapping[str, Any],
+    session: ClientSession | None,
+    for_session: Mapping[str, Any],
+) -> None:
+    """Check a manager and a session that a client borrows, and that nothing is said of them besides.
+
+    :raises TypeError: the manager is none, or a keyword would not be used.
+    :raises ValueError: the session has ``auth=`` set.
+    """
+    if isinstance(manager, type):
+        raise TypeError("token_manager takes a manager, not a class: TokenManager(...).")
+    if manager is not None and not hasattr(manager, "peek"):
+        raise TypeError(f"token_manager takes a TokenManager, not a {type(manager).__name__}.")
+    said = {name for name, value in for_manager.items() if value is not None}
+    for keyword, borrowed, surplus in (
+        ("token_manager", manager, said),
+        ("session", session, for_session),
+    ):
+        if borrowed is not None and surplus:
+            unused = ", ".join(sorted(surplus))
+            raise TypeError(f"{keyword}= is given: {unused} would not be used; set them there.")
+    if session is not None and session.auth is not None:
+        raise ValueError(f"The session given as session= has auth= set: {AUTH_REFUSED}")
 
 
 def split_options(

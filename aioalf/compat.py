@@ -23,6 +23,9 @@ from .renewal.cache import TokenCache
 from .renewal.single_flight import Flight
 from .token import Token, usable_access_token
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = ("OverridableSteps", "warn_of_lost_overrides")
 
 _GET = ("get_token", "_has_token")
@@ -54,7 +57,7 @@ class OverridableSteps:
         async def _fetch_as_token(self, previous: Token | None) -> Token: ...
         def _can_fetch(self) -> bool: ...
 
-    def __new__(cls, *args: Any, **options: Any) -> Any:
+    def __new__(cls, *args: Any, **options: Any) -> Self:
         self = super().__new__(cls)
         cache = TokenCache(self._fetch_as_token, cls.__name__, interactive=cls.interactive)
         object.__setattr__(self, "_cache", cache)

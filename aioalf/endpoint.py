@@ -46,7 +46,7 @@ from .redaction import safe_url, secrets_of
 
 __all__ = ("REVOCATION_ENDPOINT", "EndpointClient")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 REVOCATION_ENDPOINT = "revocation endpoint"
 

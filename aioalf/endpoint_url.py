@@ -14,7 +14,7 @@ from .redaction import safe_url
 
 __all__ = ("is_cleartext", "validate_url")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 
 @lru_cache  # a manager may be made for each incoming request; and one warning of a URL is enough

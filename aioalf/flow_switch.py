@@ -12,6 +12,9 @@ from .client import Client
 from .manager import TokenManager
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .options import AuthorizationCodeOptions, DeviceOptions
     from .storage.base import TokenStorage
 
 __all__ = ("FlowSwitch", "use_authorization_code_flow", "use_device_flow")
@@ -20,7 +23,7 @@ __all__ = ("FlowSwitch", "use_authorization_code_flow", "use_device_flow")
 async def use_authorization_code_flow(
     token_storage: TokenStorage,
     port_range: Sequence[int] | None = (32000, 32009),
-    **options: Any,
+    **options: Unpack[AuthorizationCodeOptions],
 ) -> FlowSwitch:
     """Make every `Client` that is built from now on use the authorization code flow.
 
@@ -41,7 +44,9 @@ async def use_authorization_code_flow(
     return FlowSwitch(AuthorizationCodeTokenManager, settings)
 
 
-async def use_device_flow(token_storage: TokenStorage, **options: Any) -> FlowSwitch:
+async def use_device_flow(
+    token_storage: TokenStorage, **options: Unpack[DeviceOptions]
+) -> FlowSwitch:
     """Make every `Client` that is built from now on use the device flow.
 
     Nothing is asked for here; see `use_authorization_code_flow`.

@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 
 __all__ = ("unpacked", "validate_options")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 # `http_options` may not replace the credentials, the form and the limits.
 _RESERVED_OPTIONS = frozenset(

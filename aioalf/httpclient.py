@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yarl import URL
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .options import RequestOptions
 
 __all__ = ("HTTPRequest",)
 
@@ -26,7 +31,9 @@ class HTTPRequest:
     method: str
     options: Mapping[str, Any]  # aiohttp's request keywords have a type each: Any is their union
 
-    def __init__(self, url: str | URL, method: str = "GET", **options: Any) -> None:
+    def __init__(
+        self, url: str | URL, method: str = "GET", **options: Unpack[RequestOptions]
+    ) -> None:
         object.__setattr__(self, "url", url)
         object.__setattr__(self, "method", method)
         object.__setattr__(self, "options", MappingProxyType(options))

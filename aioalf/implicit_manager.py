@@ -6,11 +6,16 @@ The manager is in `aioalf.interactive.implicit`, the switch in `aioalf.flow_swit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .flow_switch import FlowSwitch
 from .interactive.implicit import OAuthImplicitTokenManager, OAuthImplictTokenManager
 from .storage.base import TokenStorage
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .options import ImplicitOptions
 
 __all__ = (
     "ImplicitFlow",
@@ -25,7 +30,9 @@ ImplicitFlow = FlowSwitch
 
 
 async def use_implicit_flow(
-    token_storage: TokenStorage, port_range: Sequence[int] = (32000, 32009), **options: Any
+    token_storage: TokenStorage,
+    port_range: Sequence[int] = (32000, 32009),
+    **options: Unpack[ImplicitOptions],
 ) -> FlowSwitch:
     """Make every `Client` that is built from now on use the implicit flow.
 

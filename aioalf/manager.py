@@ -21,7 +21,6 @@ from .manager_verbs import ManagerVerbs
 from .protocol.client_auth import ClientAuth, ClientSecret, ClientSecretBasic, NoClientAuth
 from .protocol.token_endpoint import TOKEN_ENDPOINT, complete_form, scope_string, token_from
 from .redaction import safe_url
-from .sessions import refuse_to_be_pickled
 from .token import Token
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ("ClientSecret", "TokenError", "TokenManager")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 Credentials: TypeAlias = "tuple[str | None, str | None]"  # client id and secret
 
@@ -293,8 +292,6 @@ class TokenManager(ManagerVerbs, OverridableSteps):
 
     def _can_fetch(self) -> bool:
         return bool(self._token_endpoint or self._discovery)
-
-    __reduce__ = refuse_to_be_pickled
 
     def __repr__(self) -> str:
         endpoint = None if self._token_endpoint is None else safe_url(self._token_endpoint)

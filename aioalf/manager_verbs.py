@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from .sessions import refuse_to_be_pickled
 from .token import Token
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from .renewal.cache import TokenCache
 
 __all__ = ("ManagerVerbs",)
-
-_Self = TypeVar("_Self", bound="ManagerVerbs")
 
 
 class ManagerVerbs:
@@ -99,8 +100,11 @@ class ManagerVerbs:
         """
         await self._cache.close(self.close_timeout)
 
-    async def __aenter__(self: _Self) -> _Self:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
+
+    def __reduce__(self) -> NoReturn:
+        refuse_to_be_pickled(self)

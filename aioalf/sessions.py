@@ -8,12 +8,17 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from weakref import WeakKeyDictionary
 
 from aiohttp import ClientSession
 
-__all__ = ("OwnedSession", "bind_to_running_loop", "refuse_to_be_pickled")
+if TYPE_CHECKING:
+    from aiohttp import BaseConnector, ClientTimeout
+    from aiohttp.abc import AbstractCookieJar
+    from multidict import CIMultiDict
+
+__all__ = ("OwnedSession", "SessionAttributes", "bind_to_running_loop", "refuse_to_be_pickled")
 
 # Sessions and event loops of a parent process. Their sockets and their epoll are shared with it: nothing
 # here may touch them, and to collect them, with the tasks that wait for them, would.
@@ -46,7 +51,7 @@ def bind_to_running_loop(
 
 
 def refuse_to_be_pickled(self: object) -> NoReturn:
-    """Raise the error of an object that belongs to its process; stands for ``__reduce__``."""
+    """Raise the error of an object that belongs to its process: its ``__reduce__``."""
     raise TypeError(
         f"A {type(self).__name__} can be neither pickled nor copied: it holds a secret and what belongs to"
         " its process. Make one in each process; they may share a TokenStorage."
@@ -67,6 +72,12 @@ class OwnedSession:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._guard: AsyncGenerator[None, None] | None = None
         self._pid = os.getpid()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session was closed directly; one that ended with its event loop is opened again."""
+        session, loop = self._session, self._loop
+        return session is not None and session.closed and loop is not None and not loop.is_closed()
 
     def get(self) -> ClientSession:
         """Return the session of the running event loop, opened if need be."""
@@ -97,6 +108,35 @@ class OwnedSession:
         elif self._session is not None and not self._session.closed:
             self._session.detach()
         self._session = self._guard = self._loop = None
+
+
+class SessionAttributes:
+    """What people look for on a session, for a class that has one; read-only, and the session is opened."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def session(self) -> ClientSession: ...
+
+    @property
+    def headers(self) -> CIMultiDict[str]:
+        """The headers that go with every request: `session`'s."""
+        return self.session.headers
+
+    @property
+    def cookie_jar(self) -> AbstractCookieJar:
+        """The cookies of the APIs: `session`'s."""
+        return self.session.cookie_jar
+
+    @property
+    def connector(self) -> BaseConnector | None:
+        """The pool of connections: `session`'s."""
+        return self.session.connector
+
+    @property
+    def timeout(self) -> ClientTimeout:
+        """The time limits of a request that sets none: `session`'s."""
+        return self.session.timeout
 
 
 async def _close_with_loop(session: ClientSession) -> AsyncGenerator[None, None]:

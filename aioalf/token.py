@@ -9,7 +9,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -31,7 +31,7 @@ __all__ = (
     "without_refresh_token",
 )
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 _NUMBER = r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?"
 # RFC 6750 section 2.1 allows less (b64token); servers in the field give any visible ASCII.
@@ -147,6 +147,14 @@ class CachedToken:
     """
 
     __slots__ = ("fresh_for", "monotonic", "since", "token", "valid_for", "wall", "wall_since")
+
+    token: Token
+    monotonic: Callable[[], float]
+    wall: Callable[[], float]
+    since: float
+    wall_since: float
+    fresh_for: float
+    valid_for: float
 
     def __init__(
         self, token: Token, clock: Clock, expiry_margin: float, renewal_margin: float

@@ -89,7 +89,7 @@ def test_a_keyword_that_neither_knows_is_an_error(name: str) -> None:
 def test_auth_is_refused_at_construction() -> None:
     """Both are the Authorization header; the error says what to use."""
     with pytest.raises(TypeError, match=r"Leave auth= out, or use a plain aiohttp\.ClientSession"):
-        Client("a", "b", "http://127.0.0.1/token", auth="x")
+        Client("a", "b", "http://127.0.0.1/token", auth="x")  # type: ignore[call-arg]
 
 
 def test_what_would_not_be_used_is_refused() -> None:
@@ -139,7 +139,7 @@ async def test_auth_is_refused_at_a_request(server: AuthorizationServer) -> None
     auth: Any = ("a", "b")
     async with client_of(server) as client:
         with pytest.raises(ValueError, match=r"Leave auth= out"):
-            await client.get(server.resource, auth=auth)
+            await client.get(server.resource, auth=auth)  # type: ignore[call-arg]
     assert server.log == []
 
 
@@ -157,6 +157,46 @@ async def test_its_properties_tell_what_it_has(server: AuthorizationServer) -> N
     assert client.closed
     assert "closed" in repr(client)
     assert server.client_secret not in repr(client)
+
+
+async def test_what_people_look_for_on_a_session_is_there_and_is_the_session_s(
+    server: AuthorizationServer,
+) -> None:
+    """Read-only: what can be set is set at construction. A closed client says that it is closed."""
+    names = ["headers", "cookie_jar", "connector", "timeout"]
+    timeout = aiohttp.ClientTimeout(total=7)
+    async with client_of(server, headers={"X-Mine": "1"}, timeout=timeout) as client:
+        for name in names:
+            assert getattr(client, name) is getattr(client.session, name)
+            with pytest.raises(AttributeError, match=name):
+                setattr(client, name, None)
+        assert client.timeout is timeout
+        client.headers["X-Mine"] = "2"
+        assert await status_of(client, server.resource) == 200
+    assert arrived(server)[0].headers["X-Mine"] == "2"
+    for name in names:
+        with pytest.raises(RuntimeError, match="This Client is closed"):
+            getattr(client, name)
+
+
+@pytest.mark.parametrize("borrowed", [True, False])
+async def test_a_client_whose_session_was_closed_directly_is_closed(
+    borrowed: bool, server: AuthorizationServer
+) -> None:
+    """It can send nothing any more, and is not entered either."""
+    async with aiohttp.ClientSession() as session, manager_of(server) as manager:
+        client = Client(token_manager=manager, session=session if borrowed else None)
+        assert not client.closed
+        assert await status_of(client, server.resource) == 200
+        assert not client.closed
+        await client.session.close()
+        assert client.closed
+        assert "closed" in repr(client)
+        with pytest.raises(RuntimeError, match="This Client is closed"):
+            await client.__aenter__()
+        with pytest.raises(RuntimeError, match="closed"):
+            await client.get(server.resource)
+        await client.close()
 
 
 async def test_what_is_sent_with_its_session_carries_no_token(server: AuthorizationServer) -> None:
@@ -247,13 +287,16 @@ def test_a_client_lives_on_in_a_second_event_loop() -> None:
         async with server:
             if not clients:
                 clients.append(client_of(server))
+            assert not clients[0].closed
             return await status_of(clients[0], server.resource)
 
     server = AuthorizationServer()
     assert asyncio.run(use(server)) == 200
     assert asyncio.run(use(server)) == 200
     assert server.token_requests == 1
+    assert not clients[0].closed
     asyncio.run(clients[0].close())
+    assert clients[0].closed
     collect()
 
 

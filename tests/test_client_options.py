@@ -120,7 +120,8 @@ async def test_keywords_of_a_manager_class_that_hands_them_on_reach_the_manager(
         token_manager_class = Manager
 
     arguments = (server.client_id, server.client_secret, server.token_endpoint)
-    async with Mine(*arguments, mine=3, renewal_margin=4.0, headers={"X": "1"}) as client:
+    options: Any = {"mine": 3, "renewal_margin": 4.0, "headers": {"X": "1"}}
+    async with Mine(*arguments, **options) as client:
         assert await status_of(client, server.resource) == 200
         assert client.token_manager.mine == 3  # type: ignore[attr-defined]
         assert client.token_manager._cache.renewal_margin == 4.0

@@ -409,7 +409,7 @@ async def test_a_static_token_can_be_asked_for_anew(server: AuthorizationServer)
 def test_a_static_token_is_not_stored() -> None:
     """A token stored before would be used in place of the one given, and it lies about in a file."""
     with pytest.raises(TypeError, match="StaticTokenManager takes no token_storage"):
-        StaticTokenManager("token", token_storage=TokenStorage())
+        StaticTokenManager("token", token_storage=TokenStorage())  # type: ignore[call-arg]
 
 
 # -- who asks

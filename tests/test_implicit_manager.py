@@ -245,7 +245,7 @@ async def test_a_setting_that_cannot_work_is_refused_at_once(options: dict[str, 
     with pytest.raises(ValueError, match="_"):
         await use_implicit_flow(TokenStorage(), **options)
     with pytest.raises(TypeError, match="colour"):
-        await use_implicit_flow(TokenStorage(), colour="red")
+        await use_implicit_flow(TokenStorage(), colour="red")  # type: ignore[call-arg]
 
 
 async def test_the_answer_can_come_as_a_form_post(
@@ -566,7 +566,7 @@ async def test_a_switch_serves_any_flow(flow: type[TokenManager]) -> None:
         assert type(client.token_manager) is switch.manager_class
         assert client.token_manager.fetch_timeout == 7 + 10
         with pytest.raises(TypeError, match="colour"):
-            Client("a", "", colour="red")
+            Client("a", "", colour="red")  # type: ignore[call-arg]
     assert Client.token_manager_class is TokenManager
 
 

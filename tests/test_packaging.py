@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -58,14 +59,22 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wheel_of_the_sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel that is built from the source distribution, as an installer does it."""
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, built from a copy."""
     source = tmp_path_factory.mktemp("project")
-    kept_out = shutil.ignore_patterns("__pycache__", ".*", "_build", "*.egg-info", "build", "dist")
+    made = (".git", ".venv", ".tox", "node_modules", "*_cache", ".hypothesis")
+    kept_out = shutil.ignore_patterns("__pycache__", *made, "_build", "*.egg-info", "build", "dist")
     shutil.copytree(ROOT, source, ignore=kept_out, dirs_exist_ok=True)
     program = "from setuptools import build_meta; print(build_meta.build_sdist('dist'))"
     run(sys.executable, "-c", program, cwd=source)
-    (sdist,) = (source / "dist").glob("*.tar.gz")
+    (built,) = (source / "dist").glob("*.tar.gz")
+    return built
+
+
+@pytest.fixture(scope="module")
+def wheel_of_the_sdist(sdist: Path) -> Path:
+    """The wheel that is built from the source distribution, as an installer does it."""
+    source = sdist.parent.parent
     options = ("--no-deps", "--no-build-isolation", "--disable-pip-version-check")
     output = source / "wheels"
     run(sys.executable, "-m", "pip", "wheel", *options, "-w", output, sdist, cwd=source)
@@ -143,6 +152,46 @@ def test_the_sdist_gives_the_same_wheel(wheel: Path, wheel_of_the_sdist: Path) -
     program = f"import sys; sys.path.insert(0, {str(target)!r}); import aioalf.testing as t"
     output = run(sys.executable, "-c", f"{program}; print(t.__file__)", cwd=target.parent)
     assert str(target) in output
+
+
+FOLDERS = (".ci", ".github", "CHANGES", "aioalf", "benchmarks", "docs", "tests")
+FILES = "*.rst *.md *.cff *.ini *.toml *.in *.yaml .*.yaml .editorconfig LICENSE Makefile setup.py"
+
+
+def test_the_sdist_holds_what_the_tests_and_a_maintainer_need(sdist: Path) -> None:
+    """All of the project, but for what was made from it."""
+    with tarfile.open(sdist) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    paths = {path for pattern in FILES.split() for path in ROOT.glob(pattern)}
+    paths |= {path for folder in FOLDERS for path in ROOT.glob(f"{folder}/**/*") if path.is_file()}
+    names = {path.relative_to(ROOT).as_posix() for path in paths}
+    made = {"__pycache__", "_build", "node_modules"}
+    assert {name for name in names - held if not made & {*name.split("/")}} == set()
+
+
+def test_every_supported_python_is_in_every_list_of_them(metadata: email.message.Message) -> None:
+    """The metadata, tox, the script of all checks and the workflow."""
+
+    def versions(pattern: str, text: str) -> set[int]:
+        return {int(minor) for minor in re.findall(pattern, text, re.MULTILINE)}
+
+    def text_of(name: str) -> str:
+        return (ROOT / name).read_text(encoding="utf-8")
+
+    supported = versions(r":: 3\.(\d+)$", "\n".join(metadata.get_all("Classifier", [])))
+    lists = re.findall(r"^(?:env_list|base_python) = .*$", text_of("tox.ini"), re.MULTILINE)
+    assert [versions(r"py3(\d+)", each) for each in lists] == [supported] * 3
+    (loop,) = re.findall(r"for minor in (.*); do", text_of(".ci/run"))
+    assert versions(r"\d+", loop) == supported
+    (matrix,) = re.findall(r"python: (\[.*\])", text_of(".github/workflows/ci.yml"))
+    assert versions(r"3\.(\d+)", matrix) == supported
+
+
+def test_the_metadata_say_where_the_project_is(metadata: email.message.Message) -> None:
+    """A package index shows these links."""
+    links = dict(link.split(", ") for link in metadata.get_all("Project-URL", []))
+    assert links.keys() >= {"Documentation", "Changes", "Issues", "Source"}
+    assert all(link.startswith("https://") for link in links.values())
 
 
 def test_the_version_is_the_one_in_the_source(metadata: email.message.Message, wheel: Path) -> None:

@@ -138,19 +138,20 @@ async def test_other_origins_are_connected_to_without_the_token(
 
 async def test_auth_is_refused(server: AuthorizationServer) -> None:
     """Both are the Authorization header; no token is asked for."""
-    auth: Any = ("a", "b")  # whatever it is
+    options: Any = {"auth": ("a", "b")}  # whatever it is
     async with client_of(server) as client:
         with pytest.raises(ValueError, match="Leave auth= out"):
-            await client.ws_connect(server.websocket, auth=auth)
+            await client.ws_connect(server.websocket, **options)
     assert server.token_requests == 0
 
 
 @pytest.mark.filterwarnings("ignore:.*auth.*:DeprecationWarning", "ignore:Basic:DeprecationWarning")
 async def test_auth_goes_along_where_the_token_does_not(server: AuthorizationServer) -> None:
     """To an origin that is not named the handshake is the caller's own."""
+    options: Any = {"auth": aiohttp.BasicAuth("a", "b")}
     async with client_of(server, origins="https://api.example.com") as client:
         with pytest.raises(aiohttp.WSServerHandshakeError):
-            await client.ws_connect(server.websocket, auth=aiohttp.BasicAuth("a", "b"))
+            await client.ws_connect(server.websocket, **options)
     (handshake,) = arrived(server, "websocket")
     assert bearer(handshake) == ["Basic YTpi"]
 

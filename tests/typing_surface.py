@@ -1,31 +1,55 @@
-"""How type-checked code uses the public names: read by `mypy --strict`, run by nobody."""
+"""How type-checked code uses the public names: read by `mypy --strict` and by pyright, run by nobody.
+
+A line that must be an error is marked so for both. Both complain of a mark where there is no error.
+"""
+
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=true
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from aiohttp import ClientResponse, ClientSession, ClientTimeout, ClientWebSocketResponse, FormData
-from typing_extensions import assert_type
+from aiohttp import (
+    BaseConnector,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    ClientWebSocketResponse,
+    FormData,
+    TCPConnector,
+)
+from multidict import CIMultiDict
+from typing_extensions import Unpack, assert_type
 from yarl import URL
 
 from aioalf import (
+    AuthorizationCodeTokenManager,
     Client,
     ClientAuth,
     ClientSecretBasic,
     ClientSecretBasicRaw,
     ClientSecretPost,
     Clock,
+    DeviceTokenManager,
     HTTPRequest,
+    JWTBearerTokenManager,
     NoClientAuth,
     OAuth2Middleware,
+    RefreshTokenManager,
+    StaticTokenManager,
     Token,
     TokenError,
     TokenErrorResponse,
+    TokenExchangeManager,
     TokenHTTPError,
     TokenManager,
     TokenStorage,
+    use_authorization_code_flow,
+    use_device_flow,
+    use_implicit_flow,
 )
+from aioalf.options import ClientOptions
 
 
 async def clients() -> None:
@@ -63,6 +87,45 @@ async def clients() -> None:
         assert_type(client.session, ClientSession)
         assert_type(client.token_manager, TokenManager)
         assert_type(client.closed, bool)
+        assert_type(client.headers, CIMultiDict[str])
+        assert_type(client.timeout, ClientTimeout)
+        assert_type(client.connector, BaseConnector | None)
+        client.timeout = ClientTimeout(3)  # type: ignore[misc]
+        client.trust_env  # type: ignore[attr-defined]  # noqa: B018
+
+
+async def mistakes() -> None:
+    """What is wrong with a keyword of a client, a manager or a flow is found before it runs."""
+    Client(timeot=ClientTimeout(3))  # type: ignore[call-arg]
+    Client(timeout="3")  # type: ignore[arg-type]
+    Client(auth=None)  # type: ignore[call-arg]
+    Client(loop=None)  # type: ignore[call-arg]
+    Client(renewal_margin="x")  # type: ignore[arg-type]
+    Client(scope=3)  # type: ignore[arg-type]
+    for flow in (RefreshTokenManager, DeviceTokenManager, AuthorizationCodeTokenManager):
+        flow(isuer="x")  # type: ignore[call-arg]
+        flow(issuer=3)  # type: ignore[arg-type]
+    TokenExchangeManager(subject_token="x", clok=None)  # type: ignore[call-arg]
+    JWTBearerTokenManager(assertion=3)  # type: ignore[arg-type]
+    StaticTokenManager("x", token_storage=None)  # type: ignore[call-arg]
+    await use_device_flow(TokenStorage(), promt=None)  # type: ignore[call-arg]
+
+
+def made(secret: str, **options: Unpack[ClientOptions]) -> Client:
+    """A function of one's own that hands the keywords on."""
+    return Client("id", secret, "https://a.example/token", **options)
+
+
+async def made_so() -> None:
+    """The keywords of a session, of a manager, and of a flow that a switch has put into place."""
+    made(
+        "secret", headers={"A": "b"}, connector=TCPConnector(limit=3), trust_env=True, clock=Clock()
+    )
+    made("secret", issuer="https://a.example", account="me", port_range=None, unattended=True)
+    made("secret", timeot=3)  # type: ignore[call-arg]
+    await use_authorization_code_flow(TokenStorage(), None, issuer="https://a.example")
+    await use_device_flow(TokenStorage(), prompt=print, client_auth=ClientSecretPost())
+    await use_implicit_flow(TokenStorage(), (30000, 30009), response_mode="form_post")
 
 
 async def requests(client: Client) -> None:
@@ -91,8 +154,12 @@ async def requests(client: Client) -> None:
     assert_type(await client.ws_connect("/"), ClientWebSocketResponse[Literal[True]])
     async with client.ws_connect("/", decode_text=False) as undecoded:
         assert_type(await undecoded.receive_str(), bytes)
-    client.get("/", no_such_keyword=1)  # type: ignore[call-arg]
+    client.get("/", timeot=1)  # type: ignore[call-arg]
     client.get("/", timeout="3")  # type: ignore[arg-type]
+    client.get("/", auth=None)  # type: ignore[call-arg]
+    client.ws_connect("/", auth=None)  # type: ignore[call-overload]
+    HTTPRequest("/", jsn={})  # type: ignore[call-arg]
+    HTTPRequest("/", timeout=3)  # type: ignore[arg-type]
 
 
 async def managers() -> None:

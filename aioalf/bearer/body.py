@@ -132,7 +132,7 @@ class ReplayablePayload(Payload):
     """
 
     def __init__(self, data: Any) -> None:
-        self.wrapped = _payload(data)
+        self.wrapped: Payload = _payload(data)
         self._in_threads = _reads_files(self.wrapped) and replayable(self.wrapped)
         if isinstance(self.wrapped, IOBasePayload):
             self.wrapped.size  # noqa: B018 - notes the present position as the start of the body

@@ -11,7 +11,7 @@ from ..redaction import safe_url
 
 __all__ = ("AllowedOrigins", "Origin", "joined", "origin_of", "origins_of")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 #: Scheme, host in lower case, and port, which is by default that of the scheme.
 Origin = tuple[str, str, "int | None"]

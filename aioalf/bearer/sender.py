@@ -57,10 +57,10 @@ class Sender:
         raise_token_errors: bool,
         unauthorized: frozenset[int] = UNAUTHORIZED,
     ) -> None:
-        self.closed = False
+        self.closed: bool = False
         self.token_manager = manager
         self.unauthorized = unauthorized
-        self._source = session
+        self.source = session
         self._session: ClientSession | None = None
         self._raise_for_status: Any = False  # the session's choice, for requests that make none
         self._unpatched = False  # whether the session's `request` is aiohttp's own
@@ -88,7 +88,7 @@ class Sender:
         loop = get_running_loop()
         if self._session is None or self._loop is not loop:
             self._loop = bind_to_running_loop(self._loop, "Client")
-            source = self._source
+            source = self.source
             self._session = source.get() if isinstance(source, OwnedSession) else source
             self._raise_for_status = self._session.raise_for_status
             self._unpatched = getattr(self._session.request, "__func__", None) is _REQUEST
@@ -104,8 +104,8 @@ class Sender:
     async def close(self) -> None:
         """Close the session, unless it is borrowed."""
         self.mark_closed()
-        if isinstance(self._source, OwnedSession):
-            await self._source.close()
+        if isinstance(self.source, OwnedSession):
+            await self.source.close()
 
     async def send(self, method: str, url: str | URL, options: dict[str, Any]) -> ClientResponse:
         """Send a request; see `aioalf.Client.request`.

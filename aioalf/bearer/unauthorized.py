@@ -21,7 +21,7 @@ __all__ = (
     "send_without_token",
 )
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 UNAUTHORIZED = frozenset({401})
 

@@ -31,11 +31,11 @@ class Stage:
     def __init__(self, client_class: type[Client]) -> None:
         self._client_class = client_class
         self._moved = 0.0
-        self.clock = Clock(
+        self.clock: Clock = Clock(
             monotonic=lambda: time.monotonic() + self._moved,
             time=lambda: time.time() + self._moved,
         )
-        self.server = AuthorizationServer(
+        self.server: AuthorizationServer = AuthorizationServer(
             "demo",
             secrets.token_hex(16),
             token_lifetime=HOUR,

@@ -157,7 +157,7 @@ class ClientSecret:
     def __init__(self, value: str | None) -> None:
         self.value = value
         #: Whether a token request has asked for it in vain.
-        self.missed = False
+        self.missed: bool = False
 
     def __call__(self) -> str:
         if self.value is None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yarl import URL
 
 from ..manager import ClientSecret, TokenManager
 from ..sources import Source, account_of, check_source, read_needed
 from ..token import Token
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..options import ManagerOptions
 
 __all__ = ("JWTBearerTokenManager",)
 
@@ -47,19 +52,17 @@ class JWTBearerTokenManager(TokenManager):
         scope: str | Sequence[str] | None = None,
         *,
         assertion: Source,
-        account: str | None = None,
-        **options: Any,  # the keywords of TokenManager, each of a type of its own
+        **options: Unpack[ManagerOptions],
     ) -> None:
         check_source(assertion, "assertion")
         self._assertion = assertion
-        account = account_of(account, assertion)
+        options["account"] = account_of(options.get("account"), assertion)
         super().__init__(
             token_endpoint,
             client_id,
             client_secret,
             http_options,
             scope,
-            account=account,
             **options,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yarl import URL
 
@@ -11,6 +11,11 @@ from ..errors import TokenError, TokenHTTPError
 from ..manager import ClientSecret, TokenManager
 from ..sources import Source, account_of, check_source, read_needed
 from ..token import Token
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..options import ManagerOptions
 
 __all__ = ("RefreshTokenManager",)
 
@@ -50,20 +55,18 @@ class RefreshTokenManager(TokenManager):
         *,
         refresh_token: Source | None = None,
         scope_on_refresh: bool = False,
-        account: str | None = None,
-        **options: Any,  # the keywords of TokenManager, each of a type of its own
+        **options: Unpack[ManagerOptions],
     ) -> None:
         check_source(refresh_token, "refresh_token")
         self._seed = refresh_token
         self._scope_on_refresh = scope_on_refresh
-        account = account_of(account, refresh_token)
+        options["account"] = account_of(options.get("account"), refresh_token)
         super().__init__(
             token_endpoint,
             client_id,
             client_secret,
             http_options,
             scope,
-            account=account,
             **options,
         )
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..manager import TokenManager
 from ..sources import Source, check_source, read_needed
 from ..token import Token
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..options import TokenOptions
 
 __all__ = ("StaticTokenManager",)
 
@@ -25,7 +30,7 @@ class StaticTokenManager(TokenManager):
 
     grant = "static"
 
-    def __init__(self, token: Source, **options: Any) -> None:
+    def __init__(self, token: Source, **options: Unpack[TokenOptions]) -> None:
         check_source(token, "token")
         if options.get("token_storage") is not None:  # what is stored would come before the source
             raise TypeError("StaticTokenManager takes no token_storage: its token is given.")

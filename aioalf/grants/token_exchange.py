@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yarl import URL
 
@@ -11,6 +11,11 @@ from ..errors import TokenError
 from ..manager import ClientSecret, TokenManager
 from ..sources import Source, account_of, check_source, read_needed
 from ..token import Token
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..options import ManagerOptions
 
 __all__ = ("TokenExchangeManager",)
 
@@ -58,22 +63,20 @@ class TokenExchangeManager(TokenManager):
         actor_token: Source | None = None,
         actor_token_type: str = _ACCESS_TOKEN,
         requested_token_type: str | None = None,
-        account: str | None = None,
-        **options: Any,  # the keywords of TokenManager, each of a type of its own
+        **options: Unpack[ManagerOptions],
     ) -> None:
         check_source(subject_token, "subject_token")
         check_source(actor_token, "actor_token")
         self._subject, self._subject_type = subject_token, subject_token_type
         self._actor, self._actor_type = actor_token, actor_token_type
         self._requested_type = requested_token_type
-        account = account_of(account, subject_token, actor_token)
+        options["account"] = account_of(options.get("account"), subject_token, actor_token)
         super().__init__(
             token_endpoint,
             client_id,
             client_secret,
             http_options,
             scope,
-            account=account,
             **options,
         )
 

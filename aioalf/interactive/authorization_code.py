@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from yarl import URL
 
@@ -19,9 +19,14 @@ from .browser import BrowserOpener, check_opener, present_url
 from .port import check_port_range, check_redirect
 from .sign_in import SignInTokenManager
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..options import ManagerOptions
+
 __all__ = ("AuthorizationCodeTokenManager",)
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 _AUTHORIZATION_ENDPOINT = "authorization endpoint"
 _PAR_ENDPOINT = "pushed authorization request endpoint"
@@ -94,7 +99,7 @@ class AuthorizationCodeTokenManager(SignInTokenManager):
         pushed_authorization_request_endpoint: str | URL | None = None,
         scope_on_refresh: bool = False,
         unattended: bool = False,
-        **options: Any,  # the keywords of TokenManager, each of a type of its own
+        **options: Unpack[ManagerOptions],
     ) -> None:
         if response_mode not in (None, "query", "form_post"):
             raise ValueError(

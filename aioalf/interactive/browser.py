@@ -14,7 +14,7 @@ from typing import Any
 
 __all__ = ("BrowserOpener", "check_opener", "open_in_browser", "present_url")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 BrowserOpener = Callable[[str], "Awaitable[object] | object"]
 

@@ -6,7 +6,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from yarl import URL
 
@@ -18,9 +18,14 @@ from ..protocol.device import DeviceCode, read_device_response
 from ..protocol.token_endpoint import DEVICE_CODE, scope_string
 from .sign_in import SignInTokenManager
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..options import ManagerOptions
+
 __all__ = ("DeviceCode", "DeviceTokenManager", "Prompt")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 _DEVICE_ENDPOINT = "device authorization endpoint"
 _LATER = (
@@ -76,7 +81,7 @@ class DeviceTokenManager(SignInTokenManager):
         authorization_timeout: float = 1800.0,
         scope_on_refresh: bool = False,
         unattended: bool = False,
-        **options: Any,  # the keywords of TokenManager, each of a type of its own
+        **options: Unpack[ManagerOptions],
     ) -> None:
         if prompt is not None and not callable(prompt):
             raise TypeError(

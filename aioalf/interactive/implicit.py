@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from yarl import URL
 
@@ -23,9 +23,14 @@ from .browser import BrowserOpener, check_opener, present_url
 from .port import check_port_range, check_redirect
 from .sign_in import SignInTokenManager
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..options import SignInOptions
+
 __all__ = ("OAuthImplicitTokenManager", "OAuthImplictTokenManager")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 _RESERVED_PARAMS = frozenset({"redirect_uri", "response_mode", "response_type", "state"})
 
@@ -67,7 +72,7 @@ class OAuthImplictTokenManager(SignInTokenManager):
     """
 
     _warned = False
-    grant = "implicit"
+    grant: str = "implicit"
 
     def __init__(
         self,
@@ -84,7 +89,7 @@ class OAuthImplictTokenManager(SignInTokenManager):
         response_mode: Literal["fragment", "form_post"] | None = None,
         authorization_timeout: float = 300.0,
         open_browser: BrowserOpener | None = None,
-        **options: Any,  # the keywords of TokenManager, each of a type of its own
+        **options: Unpack[SignInOptions],
     ) -> None:
         if response_mode not in (None, "fragment", "form_post"):
             raise ValueError(

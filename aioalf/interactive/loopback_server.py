@@ -20,7 +20,7 @@ __all__ = (
     "text_response",
 )
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 # aiohttp's server logs the request line of what it cannot parse, and a broken server may have put a
 # token there. A failure of our own is logged below. Made directly: no logging configuration can reach a

@@ -32,7 +32,7 @@ from .port import LOOPBACK_HOSTS, bind_first_free, check_port_range, check_redir
 
 __all__ = ("LoopbackReceiver", "ResponseMode")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 _FLUSH = 2.0  # seconds that a page already asked for gets before its connection is cut
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import AuthorizationError, TokenError
 from ..manager import TokenManager
@@ -15,9 +15,14 @@ from ..renewal.on_demand import demand
 from ..storage.base import TokenStorage
 from ..token import Token
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..options import ManagerOptions
+
 __all__ = ("SignInTokenManager",)
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 _REMEMBERED_SIGN_INS = 100  # kinds of sign-in, at most, whose refusal a storage holds
 _LOCK_MARGIN = 10.0  # seconds longer than a sign-in may take: the holder of the lock is then gone
@@ -47,7 +52,7 @@ class SignInTokenManager(TokenManager):
         authorization_timeout: float,
         unattended: bool = False,
         scope_on_refresh: bool = False,
-        **options: Any,  # the keywords of TokenManager, each of a type of its own
+        **options: Unpack[ManagerOptions],
     ) -> None:
         if not isinstance(authorization_timeout, (int, float)):
             kind = type(authorization_timeout).__name__
@@ -57,7 +62,8 @@ class SignInTokenManager(TokenManager):
         self._authorization_timeout = authorization_timeout
         self._scope_on_refresh = scope_on_refresh
         self._told_of_no_refresh_token = False
-        self.lock_timeout = self.fetch_timeout = authorization_timeout + _LOCK_MARGIN
+        self.lock_timeout: float = authorization_timeout + _LOCK_MARGIN
+        self.fetch_timeout: float = self.lock_timeout
         super().__init__(*args, **options)
         self._cache.fetcher.unattended = unattended
 

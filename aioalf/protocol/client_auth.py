@@ -59,11 +59,11 @@ class ClientAuthContext:
         issuer: str | None,
         clock: Clock,
     ) -> None:
-        self.client_id = client_id
-        self.client_secret = client_secret
-        self.endpoint = endpoint
-        self.issuer = issuer
-        self.clock = clock
+        self.client_id: str = client_id
+        self.client_secret: str = client_secret
+        self.endpoint: str = endpoint
+        self.issuer: str | None = issuer
+        self.clock: Clock = clock
         #: The header fields of this sending, to be changed in place.
         self.headers: MutableMapping[str, str] = {}
         #: The form of this sending, to be changed in place.

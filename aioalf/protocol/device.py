@@ -40,10 +40,10 @@ class DeviceCode:
         verification_uri_complete: str | None,
         expires_at: float,
     ) -> None:
-        self.user_code = user_code
-        self.verification_uri = verification_uri
-        self.verification_uri_complete = verification_uri_complete
-        self.expires_at = expires_at
+        self.user_code: str = user_code
+        self.verification_uri: str = verification_uri
+        self.verification_uri_complete: str | None = verification_uri_complete
+        self.expires_at: float = expires_at
 
     def __repr__(self) -> str:
         return f"<DeviceCode at {self.verification_uri!r}>"

@@ -27,7 +27,7 @@ __all__ = (
     "token_from",
 )
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 # Compiled when they are needed, and kept by re: compiling them all would be most of what it takes to import
 # this library.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ("REMEMBERED", "REVOCATION", "TokenCache")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 REMEMBERED = 8  # tokens that were rejected, and refresh tokens that were refused
 _SAME_TOKEN_AGAIN = 1.0  # seconds
@@ -51,11 +51,11 @@ class TokenCache:
         then never fetches, and a fetch that no task waits for any more is given up.
     """
 
-    clock = Clock()
-    expiry_margin = 10.0
-    renewal_margin = 60.0
-    lock_timeout = 60.0
-    fetch_timeout = 300.0
+    clock: Clock = Clock()
+    expiry_margin: float = 10.0
+    renewal_margin: float = 60.0
+    lock_timeout: float = 60.0
+    fetch_timeout: float = 300.0
 
     def __init__(
         self, fetch: Callable[[Token | None], Awaitable[Token]], owner: str, *, interactive: bool
@@ -65,7 +65,7 @@ class TokenCache:
         self.stored: StoredToken | None = None
         #: Whether `peek` passes every token by, because more than its age is to be looked at.
         self.always_ask = False
-        self.closed = False
+        self.closed: bool = False
         #: The token and its life, or None.
         self.cached: CachedToken | None = None
         self._peekable: CachedToken | None = None  # the cached token, if its age is all that counts
@@ -75,15 +75,15 @@ class TokenCache:
         #: The fetching that callers join.
         self.flights: SingleFlight = SingleFlight()  # of a `Token`, but for a revocation
         #: How a token is fetched.
-        self.fetcher = TokenFetcher(fetch, self.flights, interactive=interactive)
+        self.fetcher: TokenFetcher = TokenFetcher(fetch, self.flights, interactive=interactive)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.use_clock(self.clock)
 
     def use_clock(self, clock: Clock) -> None:
         """Judge token life and pauses by these clocks."""
         self.clock = clock
-        self.breaker = CircuitBreaker(clock)
-        self.throttle = RenewalThrottle(clock)
+        self.breaker: CircuitBreaker = CircuitBreaker(clock)
+        self.throttle: RenewalThrottle = RenewalThrottle(clock)
 
     def put(self, token: Token | None, *, unproven: bool = False) -> None:
         """Cache a token in place of the one before; None empties the cache."""

@@ -12,7 +12,7 @@ from ..token import Token
 
 __all__ = ("CircuitBreaker", "RenewalThrottle")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 _FAILURES_TO_OPEN = 3
 _REFUSAL_COOLDOWN = 60.0  # seconds for which a person's refusal is remembered
@@ -37,7 +37,7 @@ class CircuitBreaker:
         self._open_until = 0.0
         self._counted: Exception | None = None
         #: How many token requests in a row have failed.
-        self.failures = 0
+        self.failures: int = 0
         #: The last failure, if the breaker opened because of it and no token request has been made since.
         self.error: TokenError | None = None
 

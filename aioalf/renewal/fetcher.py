@@ -13,7 +13,7 @@ from .single_flight import Flight, SingleFlight
 
 __all__ = ("RefreshTokenRefused", "TokenFetcher")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 _REMEMBERED = 8  # refresh tokens
 
@@ -48,10 +48,10 @@ class TokenFetcher:
         interactive: bool,
     ) -> None:
         #: The function that fetches; see above.
-        self.fetch = fetch
-        self.interactive = interactive
+        self.fetch: Callable[[Token | None], Awaitable[Token]] = fetch
+        self.interactive: bool = interactive
         #: Whether a person is asked only when the program says so.
-        self.unattended = False
+        self.unattended: bool = False
         self._flights = flights
         self._refused: tuple[str, ...] = ()  # the last refresh tokens that were refused
 

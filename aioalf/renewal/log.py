@@ -12,7 +12,7 @@ from .single_flight import Flight
 
 __all__ = ("NO_TOKEN", "log_failure", "log_token")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 #: The record of a failed token request after which there is no token.
 NO_TOKEN = "No token: %s%s"

@@ -78,17 +78,17 @@ class Flight:
     ) -> None:
         loop = asyncio.get_running_loop()
         self._waiters: set[asyncio.Future[Any]] = set()
-        self.reason = reason
-        self.may_ask = may_ask
+        self.reason: str = reason
+        self.may_ask: bool = may_ask
         #: Whether a person is being waited for: if no task waits any more, the work is then cancelled.
-        self.asking = False
+        self.asking: bool = False
         #: Whether a person has been asked.
-        self.asked = False
+        self.asked: bool = False
         self._mark = object()  # not the flight itself: its task's context would then keep it alive
         #: Whether the last task that waited has left, and the work was cancelled.
-        self.abandoned = False
+        self.abandoned: bool = False
         #: Whether the work is fetching a token.
-        self.fetching = False
+        self.fetching: bool = False
         # An empty context: the context variables of the first caller are not everyone's.
         context = contextvars.Context()
         context.run(_current_flight.set, self._mark)

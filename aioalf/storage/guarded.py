@@ -26,7 +26,7 @@ from .record import read_line, write_line
 
 __all__ = ("GuardedStorage", "Look", "TokenFound")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 
 _PASSED_BY = 60.0  # seconds for which a storage that hung is left alone
 _FIRST_LOOK = (

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ("RedisTokenStorage",)
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 _INSTALL = 'RedisTokenStorage needs more: pip install "aio-alf[redis]"'
 _CLOCK = Clock()
 _POLL, _LONGEST_POLL = 0.2, 1.0  # seconds between two attempts at a lock; doubling

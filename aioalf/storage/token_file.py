@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ("TokenFile", "TokenFileError")
 
-logger = logging.getLogger("aioalf")
+logger: logging.Logger = logging.getLogger("aioalf")
 _FORMAT = "aio-alf tokens"
 _VERSION = 1
 _OURS = re.compile(rb'\s*\{\s*"format"\s*:\s*"aio-alf tokens"')

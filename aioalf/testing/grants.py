@@ -43,8 +43,8 @@ class Grants:
     """Holds all tokens, and the codes, devices and pushed requests that tokens come of."""
 
     def __init__(self) -> None:
-        self.tokens = TokenRegistry()
-        self.assertions = Assertions()
+        self.tokens: TokenRegistry = TokenRegistry()
+        self.assertions: Assertions = Assertions()
         self.codes: dict[str, Code] = {}
         self.devices: dict[str, Device] = {}
         self.pushed: dict[str, tuple[Mapping[str, str], float]] = {}

@@ -40,7 +40,7 @@ class Listener(web.Server):
         self._waker = socket.socket()  # made now: later there may be too many open files
         self._waker.setblocking(False)
         self.port: int = self._socket.getsockname()[1]
-        self.accepted = 0
+        self.accepted: int = 0
         self._connecting: dict[asyncio.Task[None], socket.socket] = {}
         self._transports: dict[web.RequestHandler, asyncio.Transport] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # of the connections, which await the handler

@@ -24,7 +24,7 @@ class OAuthErrorResponse(Exception):
     def __init__(self, error: str, description: str, status: int = 400) -> None:
         super().__init__(f"{error}: {description}")
         self.status = status
-        self.parameters = {"error": error, "error_description": description}
+        self.parameters: dict[str, str] = {"error": error, "error_description": description}
 
     @property
     def headers(self) -> dict[str, str]:

@@ -109,7 +109,7 @@ class AuthorizationServer(Addresses, ScriptedResponses):
         if self._listener is not None:
             raise RuntimeError("The server is running.")
         self._listener = Listener(self._dispatch, self._tell, self.port, self.ssl_context)
-        self.port = self._listener.port
+        self.port: int = self._listener.port
 
     async def close(self) -> None:
         """Stop listening and close every connection at once, whatever it is doing."""
