@@ -46,7 +46,7 @@ docs: $(VENV)/.docs-installed  ## build the pages in docs/_build; a broken refer
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
 	@echo "docs/_build/index.html"
 
-bench: $(VENV)/.test-installed  ## measure against everyone, eleven minutes; ARGS=--docs for docs/
+bench: $(VENV)/.test-installed  ## measure against everyone, ten minutes; ARGS=--docs for docs/
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 soak: $(VENV)/.test-installed  ## an outage of a day, then minutes of bad days: memory stays flat

@@ -18,7 +18,10 @@ from .environments import BUILD, PROJECT, build, project_version
 from .pages import write_page
 from .plan import QUICK, Plan, Settings
 from .process import ROOT, Child, Gone, cores
+from .progress import Measured
+from .quiet import BUSY, taken_by_others
 from .scenarios import SCENARIOS
+from .screen import Screen
 from .table import markdown, tables
 
 __all__ = ("main", "run")
@@ -34,7 +37,7 @@ def run(
     folder: Path,
     quick: bool = False,
 ) -> dict[str, Any]:
-    """Measure.
+    """Measure; a run that was broken off is gone on with, if it was for the same.
 
     :param scenarios: names, from `SCENARIOS`.
     :param contenders: names, from `CONTENDERS`; their environments are built if need be.
@@ -44,7 +47,20 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "children.log"
     log.write_bytes(b"")
-    screen = _Screen()
+    with Screen() as screen:
+        return _run(settings, scenarios, contenders, folder, quick, log, screen)
+
+
+def _run(
+    settings: Settings,
+    scenarios: list[str],
+    contenders: list[str],
+    folder: Path,
+    quick: bool,
+    log: Path,
+    screen: Screen,
+) -> dict[str, Any]:
+    measured = Measured(folder, settings, contenders)
     wanted = [CONTENDERS[name] for name in contenders]
     there = {}
     for environment in dict.fromkeys(each.environment for each in wanted):
@@ -71,31 +87,21 @@ def run(
             results["contenders"][contender.name] = {"title": contender.title, **about}
         for name in scenarios:
             plan.title, measure = SCENARIOS[name]
-            plan.contenders = [each for each in present if name in (each.scenarios or [name])]
-            begun = monotonic()
-            figures = measure(plan)
-            results["scenarios"][name] = {"title": plan.title, "figures": figures}
-            screen.done(plan.title, monotonic() - begun)
+            if name in measured.scenarios:
+                screen.had(plan.title)
+            else:
+                if (share := taken_by_others()) > BUSY:
+                    screen.busy(share)
+                plan.contenders = [each for each in present if name in (each.scenarios or [name])]
+                begun = monotonic()
+                figures = measure(plan)
+                found = {"title": plan.title, "figures": figures, "taken": round(share, 3)}
+                measured.keep(name, found)
+                screen.done(plan.title, monotonic() - begun)
+            results["scenarios"][name] = measured.scenarios[name]
         plan.close()
+    measured.finish()
     return results
-
-
-class _Screen:
-    """What goes on, on a terminal; elsewhere a line for each scenario."""
-
-    def __init__(self) -> None:
-        self._live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._begun = monotonic()
-
-    def show(self, what: str, who: str) -> None:
-        if self._live:
-            elapsed = int(monotonic() - self._begun)
-            text = f"{elapsed // 60}:{elapsed % 60:02}  {what:32} {who}"
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-    def done(self, what: str, seconds: float) -> None:
-        clear = "\r\x1b[K" if self._live else ""
-        print(f"{clear}{what:32} {seconds:5.1f} s", file=sys.stderr, flush=True)
 
 
 def _machine() -> dict[str, Any]:
@@ -164,6 +170,10 @@ def main() -> int:
     (out / "results.md").write_text(text, encoding="utf-8")
     drawn = draw(results, out)
     print(text)
+    busy = {name: each["taken"] for name, each in results["scenarios"].items()}
+    if busy := {name: taken for name, taken in busy.items() if taken > BUSY}:
+        named = ", ".join(f"{name} ({taken:.0%} of a core)" for name, taken in busy.items())
+        print(f"Others were at work on this machine: {named}. Measure again in a quiet moment.\n")
     shown = os.path.relpath(out)
     print(f"{shown}: results.json, results.md, {', '.join(path.name for path in drawn)}")
     if given.docs:

@@ -9,6 +9,7 @@ from typing import Any
 
 from .failure_charts import expiry_chart, failures_chart
 from .figures import Spread
+from .fleet_chart import fleet_chart
 from .style import COLOURS, LEFT, OURS, name_of
 from .svg import WIDTH, Card
 from .table import Results, figures, floor, ratio, titled
@@ -27,6 +28,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
         ("growth", _growth),
         ("bad-days", failures_chart),
         ("expiry", expiry_chart),
+        ("fleet", fleet_chart),
     ):
         image = chart(results)
         if image is not None:

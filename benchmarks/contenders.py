@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import cycle
 from typing import Any, Protocol
 
-__all__ = ("CONTENDERS", "Arena", "Contender", "Running", "opened")
+__all__ = ("CONTENDERS", "Arena", "Contender", "Running", "Several", "opened")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Arena:
     :param resource: the URL of the protected resource.
     :param token_endpoint: the URL of the token endpoint.
     :param memory: answer the requests from memory; tokens come over a socket all the same.
-    :param storage: a file that processes share a token in, for those who can.
+    :param storage: where processes share a token, for those who can: a file, or the URL of a Redis.
     """
 
     resource: str
@@ -101,6 +102,28 @@ _ALL = [
         has_storage=True,
         scenarios=("expiry", "rotation"),
     ),
+    Contender(
+        "sharing",
+        "aio-alf Client, shared session",
+        "project",
+        "with_aioalf:OverShared",
+        scenarios=("many",),
+    ),
+    Contender(
+        "exchanging",
+        "aio-alf TokenExchangeManager",
+        "project",
+        "with_aioalf:OneExchange",
+        scenarios=("exchange",),
+    ),
+    Contender(
+        "two-requests",
+        "bare aiohttp, two requests",
+        "project",
+        "with_aiohttp:TwoRequests",
+        has_token=False,
+        scenarios=("exchange",),
+    ),
     Contender("handwritten", "hand-written middleware", "project", "with_aiohttp:Handwritten"),
     Contender(
         "old", "aio-alf 0.4.0", "aio-alf-0.4.0", "with_peers:OldClient", imported="aioalf.client"
@@ -124,6 +147,26 @@ _ALL = [
     Contender("httpx", "bare httpx", "authlib", "with_peers:BareHttpx", slow=True, has_token=False),
 ]
 CONTENDERS = {each.name: each for each in _ALL}
+
+
+class Several:
+    """As many of one contender as are asked for, each of which sends the next request in turn."""
+
+    def __init__(self, name: str, arena: Arena, number: int) -> None:
+        self._all = [opened(name, arena) for _ in range(number)]
+        self._turn = cycle(self._all)
+
+    async def start(self) -> None:
+        for each in self._all:
+            if (start := getattr(each, "start", None)) is not None:
+                await start()
+
+    async def get(self) -> int:
+        return await next(self._turn).get()
+
+    async def close(self) -> None:
+        for each in self._all:
+            await each.close()
 
 
 def opened(name: str, arena: Arena) -> Running:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +22,12 @@ __all__ = (
     "expiry",
     "outage",
     "rotation",
+    "several",
     "shared",
     "storm",
     "storm_large",
     "storm_single",
+    "summed",
 )
 
 
@@ -134,7 +137,10 @@ def shared(plan: Plan) -> dict[str, Figures]:
     """Several processes start at once; those who can share a token in a file."""
 
     def measure(contender: Contender) -> Figures:
-        with tempfile.TemporaryDirectory() as folder, _several(plan, contender) as workers:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            several(plan, contender, plan.settings.processes) as workers,
+        ):
             storage = str(Path(folder) / "token") if contender.has_storage else None
             plan.server.ask("reset", latency=0.05)
             for worker in workers:
@@ -147,10 +153,7 @@ def shared(plan: Plan) -> dict[str, Figures]:
             counters = plan.server.ask("counters")
         statuses = [outcome["outcomes"] for outcome in outcomes]
         return {
-            "outcomes": {
-                key: sum(each.get(key, 0) for each in statuses)
-                for key in sorted({key for each in statuses for key in each})
-            },
+            "outcomes": summed(statuses),
             "seconds": max(outcome["seconds"] for outcome in outcomes),
             "token_requests": counters["token_requests"],
         }
@@ -164,7 +167,10 @@ def rotation(plan: Plan) -> dict[str, Figures]:
     plan = replace(plan, contenders=[each for each in plan.contenders if each.scenarios])
 
     def measure(contender: Contender) -> Figures:
-        with tempfile.TemporaryDirectory() as folder, _several(plan, contender) as workers:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            several(plan, contender, plan.settings.processes) as workers,
+        ):
             plan.server.ask("reset", latency=0.05, lifetime=2.0)
             for worker in workers:
                 worker.ask("go", port=plan.port, storage=str(Path(folder) / "token"))
@@ -182,10 +188,7 @@ def rotation(plan: Plan) -> dict[str, Figures]:
             counters = plan.server.ask("counters")
         outcomes = [load["outcomes"] for load in loads]
         return {
-            "outcomes": {
-                key: sum(each.get(key, 0) for each in outcomes)
-                for key in sorted({key for each in outcomes for key in each})
-            },
+            "outcomes": summed(outcomes),
             "seconds": s.load_seconds,
             "token_requests": counters["token_requests"],
             "reuses": counters["reuses"],
@@ -194,12 +197,16 @@ def rotation(plan: Plan) -> dict[str, Figures]:
     return plan.each(measure)
 
 
+def summed(outcomes: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Outcomes of several processes as those of one."""
+    return dict(sum((Counter(each) for each in outcomes), Counter()))
+
+
 @contextmanager
-def _several(plan: Plan, contender: Contender) -> Iterator[list[Child]]:
+def several(plan: Plan, contender: Contender, processes: int) -> Iterator[list[Child]]:
+    """Workers that may run on any core; ended when this is left."""
     python = str(interpreter(contender.environment))
-    workers = [
-        Child(python, "benchmarks.worker", None, plan.log) for _ in range(plan.settings.processes)
-    ]
+    workers = [Child(python, "benchmarks.worker", None, plan.log) for _ in range(processes)]
     try:
         yield workers
     finally:

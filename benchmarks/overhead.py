@@ -12,16 +12,27 @@ from .plan import Figures, Plan
 __all__ = (
     "cost_in_memory",
     "cost_over_sockets",
+    "exchange",
     "growth",
     "importing",
     "instructions",
+    "many",
     "memory",
     "throughput",
 )
 
 
+_MOST_SESSIONS = 1000  # beyond that nothing changes but the time that it takes
+
+
 def _paired(
-    plan: Plan, memory: bool, pairs: int, requests: int, tasks: int, rounds: int
+    plan: Plan,
+    memory: bool,
+    pairs: int,
+    requests: int,
+    tasks: int,
+    rounds: int,
+    limit: str = "bare",
 ) -> dict[str, Figures]:
     def measure(contender: Contender) -> Figures:
         count, block = pairs, requests
@@ -35,7 +46,7 @@ def _paired(
                     "pairs",
                     timeout=plan.settings.time_limit * (2 if contender.slow else 10),
                     contender=contender.name,
-                    limit="bare",
+                    limit=limit,
                     memory=memory,
                     pairs=count,
                     requests=block,
@@ -43,7 +54,7 @@ def _paired(
                 )
         return {"pairs": measured}
 
-    return plan.without("bare").each(measure, bare=True)
+    return plan.without(limit).each(measure, bare=True)
 
 
 def cost_in_memory(plan: Plan) -> dict[str, Figures]:
@@ -119,3 +130,30 @@ def memory(plan: Plan) -> dict[str, Figures]:
             return {"bytes": worker.ask("memory", contender=contender.name, clients=clients)}
 
     return plan.without("headers").each(measure, bare=True)
+
+
+def many(plan: Plan) -> dict[str, Figures]:
+    """What each of ever more clients holds, and what it costs to have it and send one request."""
+    only = [each for each in plan.contenders if each.name in ("bare", "client", "sharing")]
+
+    def measure(contender: Contender) -> Figures:
+        figures = {}
+        for clients in plan.settings.many:
+            if clients > _MOST_SESSIONS and contender.name != "sharing":
+                continue
+            with plan.worker(contender.environment) as worker:
+                plan.server.ask("reset")
+                figures[str(clients)] = worker.ask(
+                    "many", contender=contender.name, clients=clients
+                )
+        return {"clients": figures}
+
+    return replace(plan, contenders=only).each(measure, bare=True)
+
+
+def exchange(plan: Plan) -> dict[str, Figures]:
+    """What a manager costs that is made for one request, over the two requests that are sent."""
+    s = plan.settings
+    only = [each for each in plan.contenders if each.scenarios == ("exchange",)]
+    paired = replace(plan, contenders=only)
+    return _paired(paired, False, s.exchange_pairs, s.block, 1, s.rounds, "two-requests")

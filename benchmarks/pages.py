@@ -31,6 +31,7 @@ _PLOTS = {
     "Growth": ("growth", "CPU per request with 1 to 10,000 tasks"),
     "Bad days": ("bad-days", "How many requests were answered well on bad days"),
     "Expiry under load": ("expiry", "The slowest requests while tokens expire"),
+    "A fleet": ("fleet", "Seconds until the last manager has its token, by the number of managers"),
 }
 
 _TAIL = """\
@@ -50,9 +51,9 @@ How it is measured
 - Pairs: a block of requests by the one, a block by bare aiohttp, the first of each pair in turn, in several
   fresh processes. Shown are the median of the ratios, the quartiles, and the confidence interval
   of the median (95 %, sign test). The noise is that interval for bare aiohttp over itself.
-- Instructions: two processes under ``valgrind --tool=callgrind`` send a different number of requests; the
-  difference is due to those. The count is the same on a busy machine as on a quiet one: it shows a change
-  that no clock can show. It says nothing of caches and of waiting. Without valgrind it is left out.
+- Instructions: a process under ``valgrind --tool=callgrind`` sends 200 requests; only those are counted.
+  The count is the same on a busy machine as on a quiet one: it shows a change that no clock can show. It
+  says nothing of caches and of waiting. Without valgrind it is left out.
 - A request is stalled when it took more than 20 ms, and half as long again as the slowest request of bare
   aiohttp in the same process within a fifth of a second.
 - authlib fetches no first token by itself: its documentation has the user call ``fetch_token``,

@@ -47,6 +47,12 @@ class Settings:
     load_period: float = 0.05
     import_runs: int = 10
     clients: int = 100
+    many: tuple[int, ...] = (10, 100, 1000, 10_000)  # clients
+    exchange_pairs: int = 40
+    fleet_processes: int = 8
+    fleet: tuple[int, ...] = (1, 8, 64, 128)  # managers in each process
+    fleet_load: tuple[int, ...] = (8, 64)  # of those, which see a token expire under load
+    fleet_seconds: float = 9.0  # of that load
     time_limit: float = 6.0  # seconds, after which whoever still waits counts as unanswered
 
 
@@ -59,6 +65,10 @@ QUICK = Settings(
     load_seconds=4.2,
     import_runs=5,
     clients=40,
+    many=(10, 100, 1000),
+    exchange_pairs=12,
+    fleet=(1, 8, 64),
+    fleet_load=(8,),
 )
 
 

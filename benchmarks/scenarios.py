@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import failures, overhead
+from . import failures, fleets, overhead
 from .plan import Figures, Plan
 
 __all__ = ("SCENARIOS",)
@@ -26,6 +26,9 @@ SCENARIOS: dict[str, tuple[str, Callable[[Plan], dict[str, Figures]]]] = {
     "outage": ("outage of the token endpoint", failures.outage),
     "shared": ("4 processes, cold", failures.shared),
     "rotation": ("4 processes, one refresh token", failures.rotation),
+    "fleet": ("a fleet of 8 processes", fleets.fleet),
     "import": ("import time", overhead.importing),
     "memory": ("memory per client", overhead.memory),
+    "many": ("many clients", overhead.many),
+    "exchange": ("an exchange per request", overhead.exchange),
 }

@@ -14,13 +14,16 @@ COLOURS = {
     "client": "c-ours",
     "middleware": "c-door",
     "refreshing": "c-ours",
+    "sharing": "c-door",
+    "exchanging": "c-ours",
+    "two-requests": "c-bare",
     "handwritten": "c-hand",
     "old": "c-old",
     "peer": "c-peer",
     "authlib": "c-httpx",
     "httpx": "c-httpx",
 }
-OURS = {"client", "middleware", "refreshing"}
+OURS = {"client", "middleware", "refreshing", "sharing", "exchanging"}
 LEFT = 236.0  # where the plots begin, right of the names
 
 

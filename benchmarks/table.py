@@ -55,7 +55,10 @@ def tables(results: Results) -> list[Table]:
         _growth(results),
         _bad_days(results),
         _expiry(results),
+        _fleet(results),
         _having(results),
+        _many(results),
+        _exchange(results),
     ]
     return [table for table in made if table.rows]
 
@@ -222,6 +225,106 @@ def _expiry(results: Results) -> Table:
         " stalled: waited for a token. Who renews ahead of expiry makes more token requests than tokens"
         " could expire in that time.",
         ["", "requests", "median", "p99", "ratio", "slowest", "stalled", "401s", "token requests"],
+        rows,
+    )
+
+
+STORAGES = {"redis": "in Redis", "file": "in a file", "none": "shares nothing"}
+_EXPIRING = ("stalled", "rejections", "token_requests")
+
+
+def _fleet(results: Results) -> Table:
+    rows = []
+    for name, measured in figures(results, "fleet").items():
+        title = titled(results, name)
+        if "points" not in measured:
+            rows.append([title, str(measured.get("failed", NONE)), *[NONE] * 8])
+            continue
+        points = {
+            (each["storage"], each["managers"], each["day"]): each for each in measured["points"]
+        }
+        for storage, managers in dict.fromkeys((each[0], each[1]) for each in points):
+            row = [f"{title}, {STORAGES[storage]}", f"{managers:,}"]
+            for day in ("cold", "revoked"):
+                row += _seconds_and_tokens(points.get((storage, managers, day)))
+            commands = points[storage, managers, "cold"].get("commands")
+            row.append(NONE if commands is None else f"{commands / managers:.1f}")
+            expiring = points.get((storage, managers, "expiring"), {})
+            row += [f"{expiring[each]:,}" if each in expiring else NONE for each in _EXPIRING]
+            rows.append(row)
+    return Table(
+        "A fleet",
+        "Managers in eight processes (one: in one), a token endpoint that takes 200 ms. Seconds until the"
+        " last of them has its answer, and how many token requests that took: cold, and after the token was"
+        " revoked; commands are what Redis counted of the cold start, for each manager. Then a load while"
+        " tokens of 4 s expire: requests that were stalled for more than 100 ms, 401s, token requests in"
+        " 9 s.",
+        [
+            "",
+            "managers",
+            "cold, s",
+            "tokens",
+            "revoked, s",
+            "tokens",
+            "commands",
+            "stalled",
+            "401s",
+            "tokens",
+        ],
+        rows,
+    )
+
+
+def _seconds_and_tokens(point: Mapping[str, Any] | None) -> list[str]:
+    if point is None:
+        return [NONE, NONE]
+    outcomes = point["outcomes"]
+    failed = sum(outcomes.values()) - outcomes.get("200", 0)
+    seconds = f"{point['seconds']:.2f}" + (f", {failed:,} failed" if failed else "")
+    return [seconds, f"{point['token_requests']:,}"]
+
+
+def _many(results: Results) -> Table:
+    measured = figures(results, "many")
+    steps = sorted({int(each) for one in measured.values() for each in one.get("clients", ())})
+    rows = []
+    for name in _names(results, measured):
+        have = measured[name].get("clients", {})
+        row = [titled(results, name)]
+        for step in steps:
+            one = have.get(str(step))
+            row.append(
+                str(measured[name].get("failed", NONE))
+                if one is None
+                else f"{one['bytes'] / 1024:.1f} KiB, {one['cpu']:.0f} µs"
+            )
+        rows.append(row)
+    return Table(
+        "Many clients",
+        "What each of so many open clients holds that has sent one request, and the CPU that it took to"
+        " make it and send that, in memory. With a shared session, all have one manager and one session.",
+        ["clients", *[f"{step:,}" for step in steps]],
+        rows,
+    )
+
+
+def _exchange(results: Results) -> Table:
+    rows = []
+    for name, measured in figures(results, "exchange").items():
+        pairs = measured.get("pairs")
+        if not pairs:
+            rows.append([titled(results, name), str(measured.get("failed", NONE)), NONE, NONE])
+            continue
+        two = statistics.median(pair[1] for pair in pairs)
+        added = statistics.median(pair[0] - pair[1] for pair in pairs)
+        rows.append(
+            [titled(results, name), f"{two:.0f}", f"{added:+.0f}", _times(measured, Floor(0.0))]
+        )
+    return Table(
+        "An exchange for each request",
+        "A token exchange manager is made, used once and dropped, with shared sessions. CPU in microseconds"
+        " of the two HTTP requests that this takes, by bare aiohttp, and what is added to them.",
+        ["", "two requests", "added", "ratio"],
         rows,
     )
 

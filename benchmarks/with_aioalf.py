@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from aiohttp import ClientSession
 from yarl import URL
 
@@ -9,6 +11,7 @@ from aioalf import (
     Client,
     OAuth2Middleware,
     RefreshTokenManager,
+    TokenExchangeManager,
     TokenManager,
     TokenStorage,
 )
@@ -17,15 +20,23 @@ from .contenders import Arena
 from .server import SEED
 from .with_aiohttp import OverSession, connector
 
-__all__ = ("OverClient", "OverMiddleware", "OverRefreshToken")
+__all__ = ("OneExchange", "OverClient", "OverMiddleware", "OverRefreshToken", "OverShared")
 
 
 def _storage(arena: Arena) -> TokenStorage | None:
-    if arena.storage is None:
-        return None
+    return None if arena.storage is None else _storage_at(arena.storage)
+
+
+@lru_cache
+def _storage_at(place: str) -> TokenStorage:
+    """One for all clients of the process, as in a program."""
+    if place.startswith("unix://"):
+        from aioalf import RedisTokenStorage
+
+        return RedisTokenStorage(place)
     from aioalf import FileTokenStorage
 
-    return FileTokenStorage(arena.storage)
+    return FileTokenStorage(place)
 
 
 class OverClient:
@@ -84,3 +95,60 @@ class OverRefreshToken:
     async def close(self) -> None:
         await self._manager.close()
         await self._client.close()
+
+
+class OverShared:
+    """`aioalf.Client` over a session and a manager that all clients of the process share."""
+
+    _shared: tuple[ClientSession, TokenManager] | None = None
+    _clients = 0
+
+    def __init__(self, arena: Arena) -> None:
+        self._url = arena.resource
+        if OverShared._shared is None:
+            manager = TokenManager(arena.token_endpoint, "id", "secret")
+            OverShared._shared = ClientSession(connector=connector(arena)), manager
+        OverShared._clients += 1
+        session, manager = OverShared._shared
+        self._client = Client(token_manager=manager, session=session)
+
+    async def get(self) -> int:
+        response = await self._client.request("GET", self._url)
+        await response.read()
+        return response.status
+
+    async def close(self) -> None:
+        await self._client.close()
+        OverShared._clients -= 1
+        if OverShared._shared is not None and not OverShared._clients:
+            session, manager = OverShared._shared
+            OverShared._shared = None
+            await manager.close()
+            await session.close()
+
+
+class OneExchange:
+    """A token exchange manager that is made, used once and dropped, as for an incoming request."""
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self._tokens, self._session = ClientSession(), ClientSession()
+        self._users = 0
+
+    async def get(self) -> int:
+        self._users += 1
+        manager = TokenExchangeManager(
+            self._arena.token_endpoint,
+            "id",
+            "secret",
+            subject_token=f"token-of-user-{self._users}",
+            session=self._tokens,
+        )
+        async with manager, Client(token_manager=manager, session=self._session) as client:
+            response = await client.request("GET", self._arena.resource)
+            await response.read()
+            return response.status
+
+    async def close(self) -> None:
+        await self._tokens.close()
+        await self._session.close()

@@ -11,7 +11,7 @@ from .handwritten import HandwrittenMiddleware
 from .memory import MemoryConnector
 from .server import FIXED_TOKEN
 
-__all__ = ("Bare", "Handwritten", "HeaderPerRequest", "OverSession", "connector")
+__all__ = ("Bare", "Handwritten", "HeaderPerRequest", "OverSession", "TwoRequests", "connector")
 
 
 def connector(arena: Arena) -> BaseConnector:
@@ -54,6 +54,32 @@ class HeaderPerRequest(OverSession):
         response = await self._session.request("GET", self._url, headers=self._headers)
         await response.read()
         return response.status
+
+
+class TwoRequests:
+    """A token request, and a request with the token: what an exchange cannot do without."""
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self._tokens, self._session = ClientSession(), ClientSession()
+
+    async def get(self) -> int:
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token": "token-of-user",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        }
+        basic = {"Authorization": "Basic aWQ6c2VjcmV0"}
+        answer = await self._tokens.post(self._arena.token_endpoint, data=form, headers=basic)
+        token = (await answer.json())["access_token"]
+        bearer = {"Authorization": f"Bearer {token}"}
+        response = await self._session.request("GET", self._arena.resource, headers=bearer)
+        await response.read()
+        return response.status
+
+    async def close(self) -> None:
+        await self._tokens.close()
+        await self._session.close()
 
 
 class Handwritten(OverSession):

@@ -13,7 +13,7 @@ from importlib import metadata
 from time import perf_counter, process_time
 from typing import Any
 
-from .contenders import Arena, Running, opened
+from .contenders import Arena, Running, Several, opened
 
 __all__ = ("Workloads", "percentile")
 
@@ -42,15 +42,19 @@ class Workloads:
                 pass
         return {"python": platform.python_version(), "versions": versions}
 
-    async def go(self, port: int, storage: str | None = None) -> None:
-        """Say where the load server is."""
+    async def go(self, port: int, storage: str | None = None, memory: bool = False) -> None:
+        """Say where the load server is, and whether requests are answered from memory."""
         origin = f"http://127.0.0.1:{port}"
-        self._arena = Arena(f"{origin}/resource", f"{origin}/token", storage=storage)
+        resource = _MEMORY if memory else f"{origin}/resource"
+        self._arena = Arena(resource, f"{origin}/token", memory, storage)
 
-    async def open(self, contender: str) -> None:
-        """Open the contender of the commands that follow."""
+    async def open(self, contender: str, number: int | None = None) -> None:
+        """Open the contender of the commands that follow; or so many, which send the requests in turn."""
         await self.close()
-        self._running = opened(contender, self._arena)
+        if number is None:
+            self._running = opened(contender, self._arena)
+        else:
+            self._running = Several(contender, self._arena, number)
 
     async def start(self) -> None:
         """Do what must be done before the first request; most need nothing."""
@@ -199,8 +203,33 @@ class Workloads:
             await running.close()
         return round(held / clients)
 
-    async def _used(self, contender: str) -> Running:
-        running = opened(contender, self._arena)
+    async def many(self, contender: str, clients: int) -> dict[str, float]:
+        """Bytes and CPU of so many clients, each of which has sent one request, answered from memory.
+
+        :return: for each of them, bytes and microseconds.
+        """
+        arena = Arena(_MEMORY, self._arena.token_endpoint, memory=True)
+        kept = [await self._used(contender, arena) for _ in range(5)]
+        gc.collect()
+        begun = process_time()
+        timed = [await self._used(contender, arena) for _ in range(clients)]
+        cpu = process_time() - begun
+        for running in timed:
+            await running.close()
+        timed.clear()
+        gc.collect()
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        kept += [await self._used(contender, arena) for _ in range(clients)]
+        gc.collect()
+        held = tracemalloc.get_traced_memory()[0] - before
+        tracemalloc.stop()
+        for running in kept:
+            await running.close()
+        return {"bytes": round(held / clients), "cpu": round(1e6 * cpu / clients, 1)}
+
+    async def _used(self, contender: str, arena: Arena | None = None) -> Running:
+        running = opened(contender, arena or self._arena)
         if (start := getattr(running, "start", None)) is not None:
             await start()
         await running.get()

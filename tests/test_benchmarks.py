@@ -6,6 +6,7 @@ import json
 import random
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -19,7 +20,7 @@ from benchmarks.charts import draw
 from benchmarks.contenders import CONTENDERS
 from benchmarks.figures import floor_of, spread_of
 from benchmarks.pages import findings, write_page
-from benchmarks.plan import Settings
+from benchmarks.plan import Plan, Settings
 from benchmarks.process import Child, Gone
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.soak import Sample, verdict
@@ -42,6 +43,12 @@ TINY = Settings(
     load_tasks=5,
     import_runs=1,
     clients=3,
+    many=(2, 4),
+    exchange_pairs=2,
+    fleet_processes=2,
+    fleet=(1, 3),
+    fleet_load=(3,),
+    fleet_seconds=0.2,
 )
 
 
@@ -56,7 +63,16 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     measured = run(
         TINY,
         scenarios=QUICK_SCENARIOS,
-        contenders=["bare", "again", "headers", "client", "refreshing"],
+        contenders=[
+            "bare",
+            "again",
+            "headers",
+            "client",
+            "refreshing",
+            "sharing",
+            "exchanging",
+            "two-requests",
+        ],
         folder=folder,
     )
     read: dict[str, Any] = json.loads(json.dumps(measured))
@@ -67,7 +83,8 @@ def test_every_scenario_has_figures_of_every_contender(results: dict[str, Any]) 
     """Or says how it failed; here none does."""
     assert list(results["scenarios"]) == QUICK_SCENARIOS
     for name, scenario in results["scenarios"].items():
-        assert ("refreshing" if name == "rotation" else "client") in scenario["figures"], name
+        ours = {"rotation": "refreshing", "exchange": "exchanging"}.get(name, "client")
+        assert ours in scenario["figures"], name
         assert "failed" not in json.dumps(scenario), name
 
 
@@ -91,24 +108,73 @@ def test_counts_come_from_the_server(results: dict[str, Any]) -> None:
     assert (outage["outcomes"], outage["token_requests"]) == ({"503": 20}, 1)
     rotation = results["scenarios"]["rotation"]["figures"]["refreshing"]
     assert (rotation["outcomes"].keys(), rotation["reuses"]) == ({"200"}, 0)
+    for point in results["scenarios"]["fleet"]["figures"]["client"]["points"]:
+        if point["day"] != "expiring":
+            assert point["outcomes"] == {"200": point["managers"]}, point
+            assert point["token_requests"] == 1, point
     cancellation = results["scenarios"]["cancellation"]["figures"]["client"]
     assert cancellation["outcomes"] == {"cancelled": 40}
+
+
+def test_a_run_that_was_broken_off_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was measured is not measured again, unless something else is asked for."""
+    ran = []
+
+    def measure(name: str) -> Callable[[Plan], dict[str, Any]]:
+        def scenario(plan: Plan) -> dict[str, Any]:
+            ran.append(name)
+            if ran == ["cold", "storm"]:
+                raise KeyboardInterrupt
+            return {}
+
+        return scenario
+
+    fakes = {name: (name, measure(name)) for name in ("cold", "storm")}
+    monkeypatch.setattr("benchmarks.__main__.SCENARIOS", fakes)
+    ask: dict[str, Any] = {"scenarios": list(fakes), "contenders": [], "folder": tmp_path}
+    with pytest.raises(KeyboardInterrupt):
+        run(TINY, **ask)
+    capsys.readouterr()
+    assert list(run(TINY, **ask)["scenarios"]) == ["cold", "storm"]
+    assert ran == ["cold", "storm", "storm"]
+    assert "measured before" in capsys.readouterr().err
+    run(TINY, **ask)  # that one was complete, so this is a new one
+    assert ran == ["cold", "storm", "storm", "cold", "storm"]
+
+
+def test_a_busy_machine_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """When it is measured, and in the results."""
+    monkeypatch.setattr("benchmarks.__main__.taken_by_others", lambda: 0.4)
+    monkeypatch.setattr("benchmarks.__main__.SCENARIOS", {"cold": ("cold herd", lambda plan: {})})
+    results = run(TINY, scenarios=["cold"], contenders=[], folder=tmp_path)
+    assert results["scenarios"]["cold"]["taken"] == 0.4
+    assert "others take 40% of a core" in capsys.readouterr().err
 
 
 def test_every_table_is_rectangular(results: dict[str, Any]) -> None:
     """And Markdown has them all."""
     made = tables(results)
-    assert len(made) == 5
+    assert len(made) == 8
     for table in made:
         assert {len(row) for row in table.rows} == {len(table.header)}, table.title
-    assert markdown(made).count("\n## ") == 4
+    assert markdown(made).count("\n## ") == 7
     assert "| aio-alf Client |" in markdown(made)
 
 
 def test_every_plot_is_well_formed(results: dict[str, Any], tmp_path: Path) -> None:
     """XML that parses, with a title and nothing outside the card."""
     drawn = draw(results, tmp_path)
-    assert [path.name for path in drawn] == ["cost.svg", "growth.svg", "bad-days.svg", "expiry.svg"]
+    assert [path.name for path in drawn] == [
+        "cost.svg",
+        "growth.svg",
+        "bad-days.svg",
+        "expiry.svg",
+        "fleet.svg",
+    ]
     for path in drawn:
         root = ElementTree.parse(path).getroot()
         width, height = float(root.attrib["width"]), float(root.attrib["height"])
@@ -124,7 +190,7 @@ def test_the_page_is_restructured_text(results: dict[str, Any], tmp_path: Path) 
     page = (tmp_path / "benchmarks.rst").read_text(encoding="utf-8")
     settings = {"halt_level": 2, "report_level": 2}
     docutils_core.publish_doctree(page, settings_overrides=settings)
-    assert page.count(".. image:: benchmarks/") == 4
+    assert page.count(".. image:: benchmarks/") == 5
     assert json.loads((tmp_path / "benchmarks" / "results.json").read_text(encoding="utf-8"))
 
 
@@ -206,15 +272,22 @@ async def test_an_outage_of_some_simulated_minutes_makes_a_token_request_each_ti
     assert samples[-1].kib < 4096
 
 
-def test_what_two_numbers_of_requests_differ_by_is_the_count_of_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("counted", [14000, None])
+def test_what_is_counted_between_on_and_off_is_shared_among_the_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: int | None
 ) -> None:
-    """Whatever else a process does; here a stand-in for valgrind counts 5,000 and 70 for each request."""
-    valgrind = tmp_path / "valgrind"
-    valgrind.write_text(
-        '#!/bin/sh\nfor last; do :; done\necho "Collected : $((5000 + 70 * last))" >&2\n'
-    )
-    valgrind.chmod(0o755)
+    """Here a stand-in for valgrind counts 14,000 for 200 requests; or it ends before it has counted."""
+    steps = 'trap "" USR1\necho ready\necho ready\n' if counted else ""
+    said = f"Collected : {counted}" if counted else "it cannot be run"
+    (tmp_path / "valgrind").write_text(f"#!/bin/sh\n{steps}echo '{said}' >&2\n")
+    (tmp_path / "callgrind_control").write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/switched\n')
+    for name in ("valgrind", "callgrind_control"):
+        (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert instructions.can_count()
-    assert instructions.count(CONTENDERS["client"], 1) == 70
+    if counted is None:
+        with pytest.raises(Gone, match="it cannot be run"):
+            instructions.count(CONTENDERS["client"], 1)
+    else:
+        assert instructions.count(CONTENDERS["client"], 1) == 70
+        assert (tmp_path / "switched").read_text() == "--instr=on\n--instr=off\n"

@@ -161,13 +161,13 @@ async def test_one_renews_ahead_for_all_whose_clocks_agree(
 async def test_one_renews_ahead_for_all_though_their_clocks_are_30_s_apart(
     server: AuthorizationServer, clock: FakeClock
 ) -> None:
-    """One token request for each life, and every token is good whoever uses it, at each moment of two lives."""
+    """One token request for each life, and every token is good, at each moment of two lives."""
     server.time = clock.time
     storage = TokenStorage()
     clocks = [FakeClock() for _ in range(7)]
-    for number, one in enumerate(clocks):
-        one.jump_wall(clock.time() - one.time() + 5 * number - 15)
-    managers = [manager_for(server, one, token_storage=storage) for one in clocks]
+    for number, each in enumerate(clocks):
+        each.jump_wall(clock.time() - each.time() + 5 * number - 15)
+    managers = [manager_for(server, each, token_storage=storage) for each in clocks]
     began = clock.time()
     while clock.time() < began + 2 * 3600 - 300:
         tokens = await asyncio.gather(*(one.get() for one in managers))

@@ -70,7 +70,10 @@ class TokenExchangeManager(TokenManager):
         self._subject, self._subject_type = subject_token, subject_token_type
         self._actor, self._actor_type = actor_token, actor_token_type
         self._requested_type = requested_token_type
-        options["account"] = account_of(options.get("account"), subject_token, actor_token)
+        if (
+            "token_storage" in options
+        ):  # else nothing is stored, and one may be made for each incoming request
+            options["account"] = account_of(options.get("account"), subject_token, actor_token)
         super().__init__(
             token_endpoint,
             client_id,
