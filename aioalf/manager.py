@@ -33,6 +33,7 @@ __all__ = ("ClientSecret", "TokenError", "TokenManager")
 
 logger: logging.Logger = logging.getLogger("aioalf")
 
+_BASIC = ClientSecretBasic()
 Credentials: TypeAlias = "tuple[str | None, str | None]"  # client id and secret
 
 
@@ -90,7 +91,7 @@ class TokenManager(ManagerVerbs, OverridableSteps):
     _client_secret: ClientSecret | None = None
     _scope: str | Sequence[str] | None = None
     _params: Mapping[str, Any] = {}
-    _client_auth: ClientAuth = ClientSecretBasic()
+    _client_auth: ClientAuth = _BASIC
     _discovery: Discovery | None = None
     _account: str | None = None
     _revocation_endpoint: str | URL | None = None
@@ -133,14 +134,16 @@ class TokenManager(ManagerVerbs, OverridableSteps):
             expiry_margin=expiry_margin,
             renewal_margin=renewal_margin,
         )
-        self._token_endpoint = token_endpoint
-        self._client_id = client_id
-        self._client_secret = client_secret
-        self._http_options = dict(http_options or {})
-        self._scope = scope_string(scope)
-        self._params = dict(token_request_params or {})
         public = self._may_be_public and client_secret is None
-        self._client_auth = client_auth or (NoClientAuth() if public else ClientSecretBasic())
+        self.__dict__.update(  # at once: `__setattr__` would look at each
+            _token_endpoint=token_endpoint,
+            _client_id=client_id,
+            _client_secret=client_secret,
+            _http_options=dict(http_options or {}),
+            _scope=scope_string(scope),
+            _params=dict(token_request_params or {}),
+            _client_auth=client_auth or (NoClientAuth() if public else _BASIC),
+        )
         if account is not None:
             self._account = account
         if revocation_endpoint is not None:

@@ -22,7 +22,9 @@ def check_options(
     client_auth: object,
     token_storage: object,
     token_request_params: Mapping[str, Any] | None,
-    **numbers: float,
+    token_retries: object,
+    expiry_margin: object,
+    renewal_margin: object,
 ) -> None:
     """Check the keywords of `aioalf.TokenManager`.
 
@@ -30,24 +32,30 @@ def check_options(
     :raises TypeError: a value is of the wrong kind.
     :raises ValueError: a number is negative, or a parameter has a keyword of its own.
     """
-    dicts = {"http_options": http_options, "token_request_params": token_request_params}
-    for name, value in dicts.items():
-        if not isinstance(value, (Mapping, type(None))):
+    for name, value in (
+        ("http_options", http_options),
+        ("token_request_params", token_request_params),
+    ):
+        if value is not None and not isinstance(value, Mapping):
             raise TypeError(f"{name} takes a dict, not a {type(value).__name__}.")
-    for name, number in numbers.items():
+    for name, number in (
+        ("token_retries", token_retries),
+        ("expiry_margin", expiry_margin),
+        ("renewal_margin", renewal_margin),
+    ):
         if not isinstance(number, (int, float)):
             raise TypeError(f"{name} takes a number, not a {type(number).__name__}.")
-    if min(numbers.values()) < 0:
-        raise ValueError(f"{', '.join(numbers)} cannot be negative.")
+        if number < 0:
+            raise ValueError(f"{name} cannot be negative.")
     if token_request_params:
         if reserved := sorted(_RESERVED_PARAMS & token_request_params.keys()):
             raise ValueError(
                 f"token_request_params cannot hold {', '.join(reserved)}: see scope=, client_auth=."
             )
         encode_form(token_request_params)
-    if not isinstance(client_auth, (ClientAuth, type(None))):
+    if client_auth is not None and not isinstance(client_auth, ClientAuth):
         raise TypeError("client_auth takes a ClientAuth such as ClientSecretPost().")
-    if anonymous and client_auth is not None and client_auth.needs_client_id:
+    if client_auth is not None and anonymous and client_auth.needs_client_id:
         raise TypeError(f"{type(client_auth).__name__} as client_auth needs a client_id.")
     if not isinstance(account, (str, type(None))):
         raise TypeError(f"account takes a string, not a {type(account).__name__}.")
