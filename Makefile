@@ -80,7 +80,7 @@ $(VENV)/.test-installed: setup.py | $(BIN)/pip
 
 $(VENV)/.docs-installed: setup.py | $(BIN)/pip
 	@echo "Installing Sphinx ..."
-	@$(PIP_INSTALL) --editable ".[docs,file,keyring,redis]"
+	@$(PIP_INSTALL) --editable ".[docs,file,keyring,otel,redis]"
 	@touch $@
 
 $(VENV)/.lint-installed: setup.py | $(BIN)/pip

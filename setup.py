@@ -25,6 +25,7 @@ EXTRAS = {
     "file": ["filelock>=4.0.1", "platformdirs>=4"],
     "keyring": ["keyring>=25"],
     "redis": ["redis>=5.0.1"],
+    "otel": ["opentelemetry-api>=1.20"],
 }
 REPOSITORY = "https://github.com/aio-alf/aio-alf"
 DOCUMENTATION = "https://aio-alf.readthedocs.io"
@@ -85,7 +86,9 @@ setup(
             "hypothesis>=6.100",
             "jwcrypto>=1.5",
             "oauthlib<4",
+            "opentelemetry-sdk>=1.20",
             "playwright>=1.49",
+            "prometheus-client>=0.20",
             "pytest>=8.4",
             "pytest-asyncio>=1.1",
             "pytest-timeout>=2.3",

@@ -27,6 +27,7 @@ from aiohttp import (
     ConnectionTimeoutError,
     DummyCookieJar,
     ServerFingerprintMismatch,
+    TraceConfig,
     hdrs,
 )
 from multidict import CIMultiDict
@@ -66,7 +67,8 @@ class EndpointClient:
 
     :param session: a session to send them with, borrowed; by default one is opened for each request, its
         retries included.
-    :param http_options: keywords of ``ClientSession.request`` for every request.
+    :param http_options: keywords of ``ClientSession.request`` for every request; also the session's
+        ``trace_configs``.
     :param retries: how often a request that failed for a transient reason is repeated.
     :param clock: the clocks and the sleep.
     :raises TypeError: `http_options` holds a keyword that aiohttp does not have.
@@ -82,9 +84,16 @@ class EndpointClient:
         self._session = session
         self._options: dict[str, Any] = {"timeout": _TIMEOUT}
         self._headers: CIMultiDict[str] = CIMultiDict()
+        self._trace_configs: list[TraceConfig] | None = None
         if http_options:
             from .http_limits import validate_options
 
+            http_options = dict(http_options)
+            self._trace_configs = http_options.pop("trace_configs", None)
+            if self._trace_configs is not None and session is not None:
+                raise TypeError(
+                    "http_options: trace_configs go to a session that is opened here; yours has its own."
+                )
             self._options, self._headers = validate_options(http_options, _TIMEOUT)
         self._retries = retries
         self._clock = clock
@@ -181,7 +190,9 @@ class EndpointClient:
         """
         grant = params.get("grant_type")
         failures, at_once, once = 0, grant == "refresh_token", grant in _SENT_ONCE
-        session = self._session or ClientSession(cookie_jar=DummyCookieJar())
+        session = self._session or ClientSession(
+            cookie_jar=DummyCookieJar(), trace_configs=self._trace_configs
+        )
         try:
             while True:
                 retry_after = None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
     from .discovery import Discovery
+    from .events import EventHook
     from .storage.base import TokenStorage
 
 __all__ = ("ClientSecret", "TokenError", "TokenManager")
@@ -50,7 +51,8 @@ class TokenManager(ManagerVerbs, OverridableSteps):
         called at each token request, and once more if the answer is ``invalid_client``: so a secret is
         rotated without a restart.
     :param http_options: keywords of ``aiohttp.ClientSession.request`` for the token request (``timeout``,
-        ``ssl``, ``proxy``, ``headers``, ...). They cannot replace the credentials, the form or the limits.
+        ``ssl``, ``proxy``, ``headers``, ...), or ``trace_configs`` for it. They cannot replace the
+        credentials, the form or the limits.
     :param scope: the scope to ask for: a string, or a list that is joined with single spaces.
     :param client_auth: how the client authenticates; `ClientSecretBasic` by default.
     :param token_storage: where the token outlives this object and is shared; borrowed, never closed here.
@@ -73,6 +75,8 @@ class TokenManager(ManagerVerbs, OverridableSteps):
     :param revocation_endpoint: URL of the revocation endpoint, for `revoke`.
     :param account: whose token this is, if several people, tenants or refresh tokens share one client id
         and one storage: each account then has a stored token of its own.
+    :param on_event: called with an `aioalf.events.Event` for each thing that an operator counts: a token
+        obtained, a token request failed, a 401. What it raises is logged.
     :raises TypeError: `http_options` holds an unknown keyword, or a parameter is of the wrong kind.
     :raises ValueError: a number is negative, or `token_request_params` holds a reserved name.
     """
@@ -120,10 +124,12 @@ class TokenManager(ManagerVerbs, OverridableSteps):
         discovery_url: str | URL | None = None,
         revocation_endpoint: str | URL | None = None,
         account: str | None = None,
+        on_event: EventHook | None = None,
     ) -> None:
         from .manager_options import check_options
 
         check_options(
+            on_event=on_event,
             anonymous=not client_id and not self._needs_client,
             account=account,
             http_options=http_options,
@@ -149,6 +155,7 @@ class TokenManager(ManagerVerbs, OverridableSteps):
         if revocation_endpoint is not None:
             self._revocation_endpoint = revocation_endpoint
         cache = self._cache
+        cache.on_event = on_event
         if clock is not None:  # else one for all: managers that share a storage compare their times
             cache.use_clock(clock)
         cache.expiry_margin, cache.renewal_margin = expiry_margin, renewal_margin
@@ -167,7 +174,9 @@ class TokenManager(ManagerVerbs, OverridableSteps):
         from .storage.shared import StoredToken
 
         cache = self._cache
-        guarded = GuardedStorage(storage, self._binding(), self.storage_timeout, cache.clock)
+        guarded = GuardedStorage(
+            storage, self._binding(), self.storage_timeout, cache.clock, cache.on_event
+        )
         cache.stored = StoredToken(guarded, cache.clock, cache.lock_timeout, cache.expiry_margin)
 
     def _binding(self) -> str:

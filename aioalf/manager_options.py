@@ -16,6 +16,7 @@ _RESERVED_PARAMS = frozenset({"grant_type", "scope", "client_id", "client_secret
 
 def check_options(
     *,
+    on_event: object,
     anonymous: bool,
     account: object,
     http_options: object,
@@ -32,6 +33,10 @@ def check_options(
     :raises TypeError: a value is of the wrong kind.
     :raises ValueError: a number is negative, or a parameter has a keyword of its own.
     """
+    if on_event is not None:
+        from .events import check_hook
+
+        check_hook(on_event)
     for name, value in (
         ("http_options", http_options),
         ("token_request_params", token_request_params),

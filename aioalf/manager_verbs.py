@@ -11,6 +11,7 @@ from .token import Token
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .events import EventHook
     from .renewal.cache import TokenCache
 
 __all__ = ("ManagerVerbs",)
@@ -77,7 +78,15 @@ class ManagerVerbs:
 
     def report_rejected(self, token: Token) -> None:
         """Report that the API answered 401 to a token that came in place of a rejected one."""
+        from .renewal.log import tell_of_second_sending
+
+        tell_of_second_sending(self._cache, accepted=False)
         self._cache.throttle.log_rejection_once(token)
+
+    @property
+    def on_event(self) -> EventHook | None:
+        """The function that is told what happens: see `aioalf.events`."""
+        return self._cache.on_event
 
     async def revoke(self) -> None:
         """Revoke the refresh token and the access token (RFC 7009), and forget both.

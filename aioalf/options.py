@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import JSONEncoder, LooseCookies, LooseHeaders, Query, StrOrURL
 
     from .clock import Clock
+    from .events import EventHook
     from .interactive.browser import BrowserOpener
     from .interactive.device import Prompt
     from .protocol.client_auth import ClientAuth, ClientSecret
@@ -147,6 +148,7 @@ class TokenOptions(TypedDict, total=False):
     discovery_url: StrOrURL | None
     expiry_margin: float
     issuer: str | None
+    on_event: EventHook | None
     renewal_margin: float
     revocation_endpoint: StrOrURL | None
 

@@ -31,6 +31,7 @@ from joserfc.jwk import ECKey
 from redis_server import running_redis
 
 import aioalf
+import aioalf.events
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
@@ -292,7 +293,7 @@ def _parameters() -> set[str]:
 def _exists(dotted: str) -> bool:
     """Whether a name, dotted or not, leads to something in the library, aiohttp or Python."""
     first, *rest = dotted.split(".")
-    places: list[Any] = [aioalf, aiohttp, builtins, io, *PUBLIC]
+    places: list[Any] = [aioalf, aioalf.events, aiohttp, builtins, io, *PUBLIC]
     if first in {"aioalf", "aiohttp", "asyncio"}:
         places = [importlib.import_module(first)]
         if not rest:

@@ -430,3 +430,24 @@ async def test_a_long_address_of_a_redirect_is_shown_in_part(server: Authorizati
     with pytest.raises(TokenError, match=r"points to https://example\.com/x+:") as caught:
         await manager_of(server).get_token()
     assert len(str(caught.value)) < 700
+
+
+async def test_trace_configs_see_the_token_request(server: AuthorizationServer) -> None:
+    """Those of a client see the requests to the API alone: the token request has a session of its own."""
+    seen: list[str] = []
+    traced = aiohttp.TraceConfig()
+
+    async def began(
+        session: aiohttp.ClientSession, context: object, params: aiohttp.TraceRequestStartParams
+    ) -> None:
+        seen.append(params.url.path)
+
+    traced.on_request_start.append(began)
+    options: dict[str, Any] = {"http_options": {"trace_configs": [traced]}}
+    ids = (server.token_endpoint, server.client_id, server.client_secret)
+    async with TokenManager(*ids, **options) as manager:
+        await manager.get()
+    assert seen == ["/token"]
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(TypeError, match="trace_configs go to a session that is opened here"):
+            TokenManager(*ids, session=session, **options)

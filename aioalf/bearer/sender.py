@@ -243,7 +243,7 @@ class Sender:
         """Send a request that was answered 401 once more, with a new token, or hand the 401 on."""
         manager, headers = self.token_manager, options["headers"]
         hops = response.history
-        if hops and not had_token(response, headers[hdrs.AUTHORIZATION]):
+        if hops and not had_token(response, headers[hdrs.AUTHORIZATION], manager):
             return response
         dropped = bool(hops) and body_dropped_by_redirect(response)
         replayable, body = True, options.get("data")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Iterable
+from typing import Literal
 
 from aiohttp import ClientError, ClientResponse, hdrs
 
@@ -41,37 +42,35 @@ async def renewed_for(
     :raises TokenError: there is no new token.
     """
     if not replayable:
-        logger.warning(
-            "A %s request was answered %s and cannot be sent again: its body can be read only once."
-            " The %s is returned, and the next request has a new token.",
-            response.method,
-            response.status,
-            response.status,
-        )
+        _tell_that_it_is_kept(response, manager, "body")
         manager.renew_in_background(token)
         return None
     if manager.renewal_blocked(token):
+        _tell_that_it_is_kept(response, manager, "paused")
         return None
     await drain(response)
     return await manager.renew(token)
 
 
-def had_token(response: ClientResponse, authorization: str) -> bool:
-    """Return whether the request that was answered carried the token.
+def had_token(response: ClientResponse, authorization: str, manager: TokenManager) -> bool:
+    """Return whether the request that was answered carried the token; tell of it if it did not.
 
     aiohttp leaves it out after a redirect to another origin. A 401 from there says nothing about it.
     """
-    request_info = response.request_info
-    if request_info.headers.get(hdrs.AUTHORIZATION) == authorization:
+    if response.request_info.headers.get(hdrs.AUTHORIZATION) == authorization:
         return True
-    logger.info(
-        "A %s request to %s was answered %s: it came from a redirect to another origin, where the token"
-        " is not sent.",
-        request_info.method,
-        request_info.url.host,
-        response.status,
-    )
+    _tell_that_it_is_kept(response, manager, "origin")
     return False
+
+
+def _tell_that_it_is_kept(
+    response: ClientResponse, manager: TokenManager, reason: Literal["body", "paused", "origin"]
+) -> None:
+    from ..events import RejectionKept, emit
+
+    request = response.request_info
+    event = RejectionKept(reason, request.method, request.url.host, response.status)
+    emit(event, manager.on_event)
 
 
 def body_dropped_by_redirect(response: ClientResponse) -> bool:

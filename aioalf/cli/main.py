@@ -14,8 +14,8 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import TokenError
+from ..events import SignInNeeded, TokenRequestFailed
 from ..manager import TokenManager
-from ..renewal.log import NO_TOKEN
 from .arguments import read_arguments
 from .errors import CommandError, ExitStatus, command_error, one_line
 from .io import (
@@ -78,7 +78,8 @@ class _OneLine(logging.Formatter):
 
 def _is_duplicate(record: logging.LogRecord) -> bool:
     """Return whether it is the failed token request, which ends the program with its own line."""
-    return record.msg is NO_TOKEN
+    told = record.args[0] if isinstance(record.args, tuple) and record.args else None
+    return isinstance(told, (SignInNeeded, TokenRequestFailed)) and str(told).startswith("No token")
 
 
 def _log(level: int) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import AuthorizationError, TokenError
+from ..events import SignInBegun, SignInDone, SignInFailed
 from ..manager import TokenManager
 from ..protocol.token_endpoint import TOKEN_ENDPOINT
 from ..renewal.circuit_breaker import CircuitBreaker, RenewalThrottle
+from ..renewal.log import tell
 from ..renewal.on_demand import demand
 from ..storage.base import TokenStorage
 from ..token import Token
@@ -106,12 +108,17 @@ class SignInTokenManager(TokenManager):
             raise TokenError("Missing credentials (client_id:client_secret)")
         if (refused := self._cache.breaker.error_while_open()) is not None:
             raise refused  # while this manager waited for the storage's lock
+        cache = self._cache
+        tell(cache, SignInBegun())
+        begun = cache.clock.monotonic()
         try:
             response = await self._ask_person()
         except AuthorizationError as error:
             # Now, while the storage is locked: the next in line must not open a window.
-            self._cache.breaker.record_refusal(error)
+            cache.breaker.record_refusal(error)
+            tell(cache, SignInFailed(error.error, cache.clock.monotonic() - begun))
             raise
+        tell(cache, SignInDone(cache.clock.monotonic() - begun))
         if not response.get("refresh_token"):
             self._tell_of_no_refresh_token()
         return response

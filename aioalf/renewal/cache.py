@@ -10,7 +10,7 @@ import asyncio
 import logging
 from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ..clock import Clock
 from ..errors import SignInRequired, TokenError
@@ -21,11 +21,8 @@ from .fetcher import RefreshTokenRefused, TokenFetcher
 from .single_flight import Flight, SingleFlight
 
 if TYPE_CHECKING:
+    from ..events import EventHook, Reason
     from ..storage.shared import StoredToken
-
-    #: Why a token is fetched: there is no valid one, it is renewed ahead, an API has rejected it, the
-    #: caller demands a new one, or that a person signs in.
-    Reason = Literal["missing", "ahead", "rejected", "demanded", "sign-in"]
 
 __all__ = ("REMEMBERED", "REVOCATION", "TokenCache")
 
@@ -65,6 +62,8 @@ class TokenCache:
         self.stored: StoredToken | None = None
         #: Whether `peek` passes every token by, because more than its age is to be looked at.
         self.always_ask = False
+        #: Who is told what happens, if anybody.
+        self.on_event: EventHook | None = None
         self.closed: bool = False
         #: The token and its life, or None.
         self.cached: CachedToken | None = None
@@ -124,7 +123,8 @@ class TokenCache:
         cached = self.cached
         if cached is None or cached.is_expired():
             was_rejected = cached is not None and cached.token.access_token in self.rejected
-            return await self.join("missing", cached.token if cached and was_rejected else None)
+            replaced = cached.token if cached and was_rejected else None
+            return await self.join("first" if cached is None else "expired", replaced)
         if (
             cached.is_stale()
             and self.flights.current is None
@@ -166,6 +166,10 @@ class TokenCache:
             self._unproven = None
             self.update_peek()
         throttle = self.throttle
+        if resent and (self.on_event is not None or logger.isEnabledFor(logging.INFO)):
+            from .log import tell_of_second_sending
+
+            tell_of_second_sending(self, accepted=True)
         if resent and throttle.undecided is not None and throttle.undecided[0] is token:
             throttle.undecided = None  # the renewal has helped
         elif throttle.token is not None and (resent or self.fetcher.interactive):
@@ -197,7 +201,7 @@ class TokenCache:
         may_ask = reason == "sign-in" or not self.fetcher.unattended
         while (flight := self.flights.current) is not None:
             if flight.called_from_inside:
-                return await self._renew("missing", replaced, None)
+                return await self._renew("expired", replaced, None)
             if flight.reason == REVOCATION or (reason == "sign-in" and not flight.asked):
                 before = self.cached
                 await flight.wait_over()
@@ -220,7 +224,7 @@ class TokenCache:
     async def _renew(self, reason: Reason, replaced: Token | None, last: Flight | None) -> Token:
         loop, flight = get_running_loop(), self.flights.last
         assert flight is not None
-        before = None if self.cached is None else self.cached.token
+        before, begun = None if self.cached is None else self.cached.token, self.clock.monotonic()
         if last is not None and last.task is not None:  # given up, and still giving back its port
             from .._tasks import wait_done
 
@@ -243,16 +247,16 @@ class TokenCache:
                     before,
                     fetch,
                     replaced=replaced,
-                    only_fetch=reason in ("demanded", "sign-in"),
+                    only_fetch=reason in ("forced", "sign-in"),
                     rejected=self.rejected,
                 )
             signed_in = fetched and flight.asked
             self.put(token, unproven=signed_in)
         except Exception as error:
             if not loop.is_closed():  # else the task is being collected
-                from .log import log_failure
+                from .log import tell_of_failure
 
-                log_failure(error, self.breaker, self.cached if reason == "ahead" else None, flight)
+                tell_of_failure(self, error, reason, begun, flight)
             raise
         finally:
             flight.fetching = False
@@ -268,10 +272,11 @@ class TokenCache:
         if fetched and before is not None and token.access_token == before.access_token:
             if self.cached is not None:  # a server may give the same token until its end
                 self.cached.hold_for(_SAME_TOKEN_AGAIN)
-        if logger.isEnabledFor(logging.DEBUG):
-            from .log import log_token
+        if self.on_event is not None or logger.isEnabledFor(logging.INFO):
+            from .log import tell_of_token
 
-            log_token(token, fetched=fetched)
+            why = "rejected" if replaced is not None and reason == "expired" else reason
+            tell_of_token(self, token, why, begun, fetched=fetched)
         flight.land(token)
         return token
 

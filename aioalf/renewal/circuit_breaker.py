@@ -41,6 +41,11 @@ class CircuitBreaker:
         #: The last failure, if the breaker opened because of it and no token request has been made since.
         self.error: TokenError | None = None
 
+    @property
+    def pause(self) -> float:
+        """For how many seconds it stays open; 0 if it is closed."""
+        return 0.0 if self.error is None else max(0.0, self._open_until - self._clock.monotonic())
+
     def error_while_open(self) -> TokenError | None:
         """Return the error to raise instead of a token request, a new object each time; None if closed."""
         if self.error is None or self._clock.monotonic() >= self._open_until:

@@ -1,53 +1,85 @@
-"""What the log says of a renewal."""
+"""What is told of a renewal: to the log, and to those who have asked for events."""
 
 from __future__ import annotations
 
-import logging
+from typing import TYPE_CHECKING, Literal
 
-from ..errors import SignInRequired, in_short
+from ..errors import AuthorizationError, SignInRequired, TokenHTTPError, in_short
+from ..events import (
+    Event,
+    Reason,
+    RequestResent,
+    SignInNeeded,
+    TokenObtained,
+    TokenRequestFailed,
+    emit,
+)
 from ..redaction import fingerprint
-from ..token import CachedToken, Token
-from .circuit_breaker import CircuitBreaker
+from ..token import Token
 from .single_flight import Flight
 
-__all__ = ("NO_TOKEN", "log_failure", "log_token")
+if TYPE_CHECKING:
+    from .cache import TokenCache
 
-logger: logging.Logger = logging.getLogger("aioalf")
-
-#: The record of a failed token request after which there is no token.
-NO_TOKEN = "No token: %s%s"
+__all__ = ("tell", "tell_of_failure", "tell_of_second_sending", "tell_of_token")
 
 
-def log_token(token: Token, *, fetched: bool) -> None:
-    """Log which token there is now, and from where."""
-    source = "new" if fetched else "from the storage"
-    logger.debug("Token %s, %s", fingerprint(token.access_token), source)
+def tell(cache: TokenCache, event: Event) -> None:
+    """Tell an event in the context of the task that caused it.
+
+    That of a renewal is the task that began it: so a record has its request id, and a span its parent.
+    """
+    flight = cache.flights.last
+    context = None if flight is None or not flight.called_from_inside else flight.context
+    if context is None:
+        emit(event, cache.on_event)
+    else:
+        context.run(emit, event, cache.on_event)
 
 
-def log_failure(
-    error: Exception, breaker: CircuitBreaker, serving: CachedToken | None, flight: Flight
+def tell_of_token(
+    cache: TokenCache, token: Token, reason: Reason, begun: float, *, fetched: bool
 ) -> None:
-    """Log that a renewal has failed, and count it.
+    """Tell that there is a new token.
 
-    :param breaker: counts it. That a person has to sign in is not a failure of the server's.
-    :param serving: the old token, if it was renewed ahead and goes on serving.
-    :param flight: the renewal; if it was in the background, no task knows of the failure.
+    :param begun: when the renewal began, on the monotonic clock.
+    """
+    lifetime = None if token.expires_at is None else token.expires_at - cache.clock.time()
+    seconds = cache.clock.monotonic() - begun
+    name = fingerprint(token.access_token)
+    source: Literal["endpoint", "storage"] = "endpoint" if fetched else "storage"
+    tell(cache, TokenObtained(reason, source, seconds, lifetime, name))
+
+
+def tell_of_failure(
+    cache: TokenCache, error: Exception, reason: Reason, begun: float, flight: Flight
+) -> None:
+    """Count a renewal that has failed, and tell of it.
+
+    That a person has to sign in is not a failure of the server's. If it was in the background, no task
+    knows of it.
+
+    :param begun: when the renewal began, on the monotonic clock.
     """
     if isinstance(error, SignInRequired):
-        if flight.awaited:
-            logger.warning(NO_TOKEN, in_short(error), ".")
-        else:
-            logger.info("The token was not renewed ahead: %s", error)
+        tell(cache, SignInNeeded(in_short(error), flight.awaited))
         return
-    note = breaker.record_failure(error)
-    cause = in_short(error)
-    end = note or ("" if cause.endswith("?") else ".")
-    if serving is None or serving.is_expired():
-        logger.warning(NO_TOKEN, cause, end)
-        return
-    logger.warning(
-        "The token was not renewed ahead, the old one serves for %.0f s more: %s%s",
-        serving.left(),
-        cause,
-        end,
+    note = cache.breaker.record_failure(error)
+    serving = cache.cached if reason == "ahead" else None
+    event = TokenRequestFailed(
+        reason=reason,
+        error=getattr(error, "error", None)
+        if isinstance(error, (TokenHTTPError, AuthorizationError))
+        else None,
+        status=getattr(error, "response_status", None),
+        message=f"{in_short(error)}{note}",
+        seconds=cache.clock.monotonic() - begun,
+        old_token_serves=0.0 if serving is None or serving.is_expired() else serving.left(),
+        pause=cache.breaker.pause,
     )
+    tell(cache, event)
+
+
+def tell_of_second_sending(cache: TokenCache, *, accepted: bool) -> None:
+    """Tell what came of a request that was sent again because its token was rejected."""
+    emit(RequestResent(accepted), cache.on_event)

@@ -19,7 +19,7 @@ async def demand(cache: TokenCache, *, sign_in: bool = False) -> Token:
         cache.breaker.record_success()
         cache.throttle.reset()
     replaced = cache.cached.token if cache.cached and not sign_in else None
-    return await cache.join("sign-in" if sign_in else "demanded", replaced)
+    return await cache.join("sign-in" if sign_in else "forced", replaced)
 
 
 def renew_in_background(cache: TokenCache, rejected: Token) -> None:

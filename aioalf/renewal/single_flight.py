@@ -62,6 +62,7 @@ class Flight:
         "abandoned",
         "asked",
         "asking",
+        "context",
         "fetching",
         "may_ask",
         "reason",
@@ -73,7 +74,7 @@ class Flight:
         work: Coroutine[Any, Any, Any],
         *,
         timeout: float = 300.0,
-        reason: str = "missing",
+        reason: str = "first",
         may_ask: bool = True,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -89,7 +90,9 @@ class Flight:
         self.abandoned: bool = False
         #: Whether the work is fetching a token.
         self.fetching: bool = False
-        # An empty context: the context variables of the first caller are not everyone's.
+        #: The context of the task that began it, for what is told of it; let go of when it is over.
+        self.context: contextvars.Context | None = contextvars.copy_context()
+        # The work has an empty one: the context variables of the first caller are not everyone's.
         context = contextvars.Context()
         context.run(_current_flight.set, self._mark)
         #: The task that runs the work; let go of when that is over.
@@ -158,7 +161,7 @@ class Flight:
             if not waiter.done():
                 waiter.set_result(result)
         # A manager keeps its last flight, maybe for an hour: it is to be light.
-        self.task, self._waiters = None, _NONE
+        self.task, self._waiters, self.context = None, _NONE, None
 
     def _on_done(self, task: asyncio.Task[Any]) -> None:
         error: BaseException | None

@@ -13,7 +13,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from .._tasks import wait_bounded
@@ -23,6 +23,9 @@ from ..redaction import redact
 from ..token import Token
 from .base import Lease, TokenStorage
 from .record import read_line, write_line
+
+if TYPE_CHECKING:
+    from ..events import EventHook
 
 __all__ = ("GuardedStorage", "Look", "TokenFound")
 
@@ -70,15 +73,22 @@ class GuardedStorage:
     :param binding: the hash of what the tokens are bound to.
     :param timeout: seconds to wait for `load`, `save`, `clean` and a release.
     :param clock: tells for how long a storage that hung is left alone.
+    :param on_event: is told that it failed, and that it works again.
     """
 
     def __init__(
-        self, storage: TokenStorage, binding: str, timeout: float, clock: Clock | None = None
+        self,
+        storage: TokenStorage,
+        binding: str,
+        timeout: float,
+        clock: Clock | None = None,
+        on_event: EventHook | None = None,
     ) -> None:
         self._storage = storage
         self._binding = binding
         self._timeout = timeout
         self._clock = clock or Clock()
+        self._on_event = on_event
         self._slot: Any = None  # what for_key returns: a storage, or something shaped like one
         self._turn: _Turn | None = None  # while it is this one's
         self._failing: set[str] = set()
@@ -98,7 +108,7 @@ class GuardedStorage:
         except Exception as error:
             self._log_failure_once("load", error)
             return None
-        self._failing.discard("load")
+        self._works("load")
         if self._turn is not None:
             self._turn.token = token
         return token
@@ -112,7 +122,7 @@ class GuardedStorage:
         except Exception as error:
             self._log_failure_once("save", error, token)
             return False
-        self._failing.discard("save")
+        self._works("save")
         if self._turn is not None:
             self._turn.token = token
         return True
@@ -126,7 +136,7 @@ class GuardedStorage:
         except Exception as error:
             self._log_failure_once("clean", error)
         else:
-            self._failing.discard("clean")
+            self._works("clean")
 
     @asynccontextmanager
     async def locked(self, wait: float, look: Look | None = None) -> AsyncIterator[Lease | None]:
@@ -147,7 +157,7 @@ class GuardedStorage:
             except Exception as error:
                 self._log_failure_once("lock", error)
             else:
-                self._failing.discard("lock")
+                self._works("lock")
         try:
             yield lease
         finally:
@@ -265,7 +275,7 @@ class GuardedStorage:
         except Exception as error:
             self._log_failure_once("unlock", error)
         else:
-            self._failing.discard("unlock")
+            self._works("unlock")
 
     def _log_failure_once(
         self, call: str, error: BaseException, token: Token | None = None
@@ -283,12 +293,13 @@ class GuardedStorage:
         else:
             reason = f"{type(error).__name__}: {redact(str(error), secrets)[:200]}"
         at_stake = token is not None and token.refresh_token is not None
-        logger.log(
-            logging.ERROR if at_stake else logging.WARNING,
-            "The token storage failed (%s): %s. Going on without it%s.",
-            call,
-            reason.rstrip("."),
-            "; the refresh token is kept in memory and saving it is tried again"
-            if at_stake
-            else "",
-        )
+        from ..events import StorageFailed, emit
+
+        emit(StorageFailed(call, reason.rstrip("."), at_stake), self._on_event)
+
+    def _works(self, call: str) -> None:
+        if call in self._failing:
+            from ..events import StorageRecovered, emit
+
+            self._failing.discard(call)
+            emit(StorageRecovered(call), self._on_event)
