@@ -26,6 +26,7 @@ EXTRAS = {
     "keyring": ["keyring>=25"],
     "redis": ["redis>=5.0.1"],
     "otel": ["opentelemetry-api>=1.20"],
+    "cli": ["shtab>=1.7", "tqdm>=4.66"],
 }
 REPOSITORY = "https://github.com/aio-alf/aio-alf"
 DOCUMENTATION = "https://aio-alf.readthedocs.io"
@@ -71,6 +72,11 @@ setup(
     ],
     packages=find_packages(include=["aioalf", "aioalf.*"]),
     package_data={"aioalf": ["py.typed"]},
+    py_modules=["pytest_aioalf"],
+    entry_points={
+        "console_scripts": ["aioalf = aioalf.cli.main:main"],
+        "pytest11": ["aioalf = pytest_aioalf"],
+    },
     zip_safe=False,
     python_requires=">=3.10",
     install_requires=["aiohttp>=3.13,<5"],
@@ -90,6 +96,7 @@ setup(
             "playwright>=1.49",
             "prometheus-client>=0.20",
             "pytest>=8.4",
+            "pytest-aiohttp>=1.1",
             "pytest-asyncio>=1.1",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
@@ -105,6 +112,7 @@ setup(
             "ruff~=0.17.0",
             "types-docutils",
             "types-setuptools",
+            "types-tqdm",
         ],
         "release": ["build>=1.2", "check-wheel-contents>=0.6", "towncrier>=24.8", "twine>=6.1"],
     },

@@ -35,12 +35,12 @@ class Settings:
     burst: int = 1000
     crowd: int = 10_000
     growth: tuple[tuple[int, int, int], ...] = (  # tasks, requests per block, pairs
-        (1, 200, 24),
-        (10, 500, 24),
-        (100, 1000, 24),
-        (1000, 2000, 8),
-        # Many pairs: a block has one full garbage collection or two, as it happens, and each is felt.
-        (10_000, 10_000, 8),
+        (1, 200, 16),
+        (10, 500, 16),
+        (100, 1000, 16),
+        (1000, 2000, 6),
+        # Several pairs: a block has one full garbage collection or two, as it happens, and each is felt.
+        (10_000, 10_000, 5),
     )
     load_seconds: float = 10.0
     load_tasks: int = 50

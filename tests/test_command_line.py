@@ -153,7 +153,8 @@ def test_a_file_without_an_end_is_not_read_to_its_end(
     file = tmp_path / "body"
     file.write_bytes(bytes(100_000))
     args = read_arguments(["request", "POST", URL, "--data", f"@{file}"], known)
-    assert read_body(args) == bytes(100_000)
+    with read_body(args)() as body:
+        assert body.read() == bytes(100_000)
 
 
 async def test_without_secret_and_terminal_the_error_says_where_to_put_it(
@@ -424,8 +425,8 @@ async def send(server: AuthorizationServer, url: str, to: Path) -> int:
     words = ["request", "GET", url, "-o", str(to)]
     args = await asyncio.to_thread(read_arguments, words, known)  # it reads translations
     secret, proxies = ClientSecret(server.client_secret), Proxies(None)
-    async with manager_of(args, secret, proxies, None) as manager:
-        return await request_command.send_request(args, manager, None, proxies)
+    async with manager_of(args, secret, proxies, None, None) as manager:
+        return await request_command.send_request(args, manager, lambda: None, proxies, None)
 
 
 async def test_without_a_timeout_silence_still_ends(
@@ -526,7 +527,7 @@ async def test_a_fault_of_the_program_is_one_line_without_what_it_quotes(
     assert (result.status, result.out) == (70, b""), result
     assert lines[-1].startswith("aioalf: unexpected LookupError in "), result
     assert [line for line in lines if "never retrieved" in line], result
-    assert all(line.startswith("aioalf: ") for line in lines)
+    assert all(line.startswith(("aioalf: ", "> ")) for line in lines)
     assert len(lines) == 2 or options
     assert "a-token-that-is-quoted" not in result.err
 
@@ -745,7 +746,7 @@ def test_json_may_hold_numbers_that_python_does_not_convert() -> None:
     """The body is checked, and sent as it is."""
     known = {"AIOALF_TOKEN_ENDPOINT": URL, "AIOALF_CLIENT_ID": "id"}
     args = read_arguments(["request", "POST", URL, "--json", "1" * 5000], known)
-    assert read_body(args) == b"1" * 5000
+    assert read_body(args)() == b"1" * 5000
 
 
 async def test_the_version_is_that_of_the_package(server: AuthorizationServer) -> None:

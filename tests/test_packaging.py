@@ -21,7 +21,14 @@ from packaging.requirements import Requirement
 import aioalf
 
 ROOT = Path(__file__).parent.parent
-SOURCE = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.rst", "LICENSE")
+SOURCE = (
+    "setup.py",
+    "pyproject.toml",
+    "pytest_aioalf.py",
+    "MANIFEST.in",
+    "README.rst",
+    "LICENSE",
+)
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -132,7 +139,11 @@ def test_the_wheel_holds_what_it_should(wheel: Path) -> None:
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     source = {path.relative_to(ROOT).as_posix() for path in (ROOT / "aioalf").rglob("*.py")}
     assert names >= source
-    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"aioalf", "aio_alf"}
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {
+        "aioalf",
+        "aio_alf",
+        "pytest_aioalf.py",
+    }
 
 
 def test_the_sdist_gives_the_same_wheel(wheel: Path, wheel_of_the_sdist: Path) -> None:

@@ -15,6 +15,7 @@ from yarl import URL
 __all__ = (
     "NO_SECRET_HERE",
     "file",
+    "form_field",
     "header",
     "http_url",
     "method",
@@ -81,6 +82,14 @@ def file(text: str) -> str:
     if not text:  # a variable that is not set, mostly
         raise ArgumentTypeError("the name of a file is needed")
     return text
+
+
+def form_field(text: str) -> tuple[str, str]:
+    """``NAME=VALUE`` or ``NAME=@FILE``; returned as a pair."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ArgumentTypeError("NAME=VALUE or NAME=@FILE is needed")
+    return name, value
 
 
 def parameter(text: str) -> tuple[str, str]:

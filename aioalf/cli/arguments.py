@@ -6,98 +6,45 @@ Pure: it reads arguments and the environment, opens nothing and sends nothing.
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from . import argument_types
 from .errors import one_line
 from .io import print_error, writing
+from .texts import (
+    DEMO,
+    DESCRIPTION,
+    LOGIN,
+    LOGIN_EXAMPLES,
+    LOGOUT,
+    MAIN_EXAMPLES,
+    NOTES,
+    REQUEST_EXAMPLES,
+    TOKEN_EXAMPLES,
+)
 from .token_arguments import add_person, add_token
 
 __all__ = ("read_arguments",)
 
-DESCRIPTION = "An OAuth 2 client: gets a token, its own or a person's, and sends requests\nwith it."
-
-NOTES = """\
-There is no option for the client secret, because every user of the machine can
-read a command line. It is taken from --secret-file FILE, else from
-AIOALF_CLIENT_SECRET, else it is asked for, if there is a terminal. With --user,
-and for login and logout, a client without a secret is a public one.
-
-environment:
-  AIOALF_ISSUER            used if there is no --issuer
-  AIOALF_TOKEN_ENDPOINT    used if there is no --token-endpoint
-  AIOALF_CLIENT_ID         used if there is no --client-id
-  AIOALF_CLIENT_SECRET     the client secret
-  HTTP_PROXY, HTTPS_PROXY  the proxy for http and for https URLs
-  NO_PROXY                 hosts, with commas, that are asked without a proxy
-  NO_COLOR                 no colours in the demo
-
-exit status:
-    0  done
-    1  there is no token, or it is not revoked (demo: a count is not as claimed)
-    2  the command line is wrong, or names a file that cannot be read
-    3  the URL gave no answer, or an incomplete one
-   22  --fail was given, and the status of the answer is 400 or above
-   23  the output cannot be written
-   70  a fault of this program
-  130  interrupted
-  141  the reader of the output went away
-"""
-MAIN_EXAMPLES = """\
-examples:
-  python -m aioalf demo
-  export AIOALF_TOKEN_ENDPOINT=https://login.example.com/token
-  export AIOALF_CLIENT_ID=client-id
-  python -m aioalf request GET https://api.example.com/things
-  python -m aioalf token --help
-
-"""
-REQUEST_EXAMPLES = """\
-examples, with the token endpoint and the client id in the environment:
-  python -m aioalf request GET https://api.example.com/things
-  python -m aioalf request POST https://api.example.com/things \\
-      --json '{"name": "alf"}' --fail
-  python -m aioalf request PUT https://api.example.com/things/1 \\
-      --data @thing.csv -H 'Content-Type: text/csv'
-
-"""
-TOKEN_EXAMPLES = """\
-examples, with the token endpoint and the client id in the environment:
-  python -m aioalf token --scope 'read write'
-  python -m aioalf token --json | jq .expires_at
-  python -m aioalf token | sed 's/^/Authorization: Bearer /' |
-      curl -H @- https://api.example.com/things
-
-"""
-LOGIN_EXAMPLES = """\
-examples:
-  python -m aioalf login --issuer https://login.example.com --client-id client-id \\
-      --scope 'read offline_access'
-  python -m aioalf request --user GET https://api.example.com/things \\
-      --issuer https://login.example.com --client-id client-id \\
-      --scope 'read offline_access'
-  python -m aioalf logout --issuer https://login.example.com --client-id client-id \\
-      --scope 'read offline_access'
-
-"""
-LOGIN = """\
-Have a person sign in, and keep the token for "token --user", "request --user" and
-for programs with the same issuer (or token endpoint), client id, scope, parameters
-and account. In a browser on this machine; with --device on any other device.
-"""
-LOGOUT = """\
-Revoke the token of "login", and delete it. It is deleted whatever the server says.
-"""
-DEMO = """\
-Starts an authorization server on loopback, in this process, and shows the life
-of a token: fetched, reused, expired, renewed ahead, revoked, shared by a
-thousand tasks and by two processes. The server does the counting; the exit
-status is 1 if a count is not as claimed.
-"""
+# What curl's users try.
+_CURL = {
+    "-k": "the certificate is always checked; --cacert FILE names the authority",
+    "--insecure": "the certificate is always checked; --cacert FILE names the authority",
+    "-u": "the token is the credential; --client-id and --secret-file say whose",
+    "-A": "use -H 'User-Agent: ...'",
+    "-b": "use -H 'Cookie: ...'",
+    "-x": "use --proxy",
+    "-s": "it is silent",
+    "-O": "use -o FILE",
+    "-G": "put the parameters into the URL",
+    "-I": "use -X HEAD -i",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -137,7 +84,12 @@ def read_arguments(
         names = [match[0] for match in matches if match]
         if names and args.command and unknown[0] in arguments[: arguments.index(args.command)]:
             command.error(f"{names[0]} stands before {args.command}: its options go after it")
-        command.error(f"unknown option: {' '.join(names)}" if names else "too many arguments")
+        if not names:
+            command.error("too many arguments")
+        command.error(f"unknown option: {' '.join(names)}{_remedy(names[0], command)}")
+    if args.print_completion is not None:
+        args.completion, args.command = _completion(parser, args.print_completion), "completion"
+        return args
     if args.command is None:
         parser.error("no command: demo, login, logout, request or token is needed")
     if args.command == "demo":
@@ -149,11 +101,52 @@ def read_arguments(
         )
     if not args.client_id:
         command.error("no client id: give --client-id or set AIOALF_CLIENT_ID")
+    if args.key is not None and args.cert is None:
+        command.error("--key goes with --cert")
     from_stdin = {"-", "@-"}
     body = {args.data, args.json} if args.command == "request" else set()
+    if args.command == "request":
+        _read_target(args, command)
     if args.secret_file == "-" and body & from_stdin:
         command.error("the secret and the body cannot both be read from stdin")
     return args
+
+
+def _completion(parser: Parser, shell: str) -> str:
+    try:
+        import shtab
+    except ImportError:
+        parser.error('--print-completion needs more: pip install "aio-alf[cli]"')
+    script: str = shtab.complete(parser, shell)
+    return script
+
+
+def _read_target(args: argparse.Namespace, command: Parser) -> None:
+    """Read ``[METHOD] URL``, as curl and httpie users write it: without a method it is GET, or POST."""
+    *methods, url = args.target
+    if len(methods) > 1:
+        command.error("too many arguments: METHOD and URL, or URL alone")
+    if methods and args.request is not None:
+        command.error("the method is given twice")
+    has_body = bool(args.form) or args.data is not None or args.json is not None
+    try:
+        args.method = args.request or (
+            argument_types.method(methods[0]) if methods else "POST" if has_body else "GET"
+        )
+        args.url = argument_types.http_url(url)
+    except argparse.ArgumentTypeError as error:
+        command.error(f"argument {'METHOD' if not hasattr(args, 'method') else 'URL'}: {error}")
+    if args.form and (args.data is not None or args.json is not None):
+        command.error("--form does not go with --data or --json")
+
+
+def _remedy(name: str, command: Parser) -> str:
+    """Return what to write in place of an option that there is not."""
+    if (remedy := _CURL.get(name)) is not None:
+        return f" ({remedy})"
+    known = [option for option in command._option_string_actions if option.startswith("--")]
+    near = difflib.get_close_matches(name, known, 1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _parsers(environment: Mapping[str, str]) -> tuple[Parser, dict[str, Parser]]:
@@ -163,10 +156,21 @@ def _parsers(environment: Mapping[str, str]) -> tuple[Parser, dict[str, Parser]]
         "formatter_class": argparse.RawDescriptionHelpFormatter,
         "allow_abbrev": False,
     }
-    parser = Parser(
-        "python -m aioalf", description=DESCRIPTION, epilog=MAIN_EXAMPLES + NOTES, **layout
-    )
+    # As a console script it is called by its name.
+    prog = "aioalf" if Path(sys.argv[0]).stem == "aioalf" else "python -m aioalf"
+    layout["epilog"] = None
+
+    def notes(examples: str) -> dict[str, Any]:
+        return {**layout, "epilog": (examples + NOTES).replace("python -m aioalf", prog)}
+
+    parser = Parser(prog, description=DESCRIPTION, **notes(MAIN_EXAMPLES))
     parser.add_argument("--version", action="version", version=f"aioalf {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        metavar="SHELL",
+        choices=("bash", "zsh", "tcsh"),
+        help="print a completion script for bash, zsh or tcsh (needs the cli extra)",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     demo = commands.add_parser(
         "demo",
@@ -186,16 +190,14 @@ def _parsers(environment: Mapping[str, str]) -> tuple[Parser, dict[str, Parser]]
         parents=[shared, person],
         help="have a person sign in",
         description=LOGIN,
-        epilog=LOGIN_EXAMPLES + NOTES,
-        **layout,
+        **notes(LOGIN_EXAMPLES),
     )
     logout = commands.add_parser(
         "logout",
         parents=[shared, person],
         help="revoke the token of a person, and delete it",
         description=LOGOUT,
-        epilog=LOGIN_EXAMPLES + NOTES,
-        **layout,
+        **notes(LOGIN_EXAMPLES),
     )
     request = commands.add_parser(
         "request",
@@ -204,8 +206,7 @@ def _parsers(environment: Mapping[str, str]) -> tuple[Parser, dict[str, Parser]]
         description="Send a request with a token; the body of the answer goes to stdout.\n"
         "After a 401 it is sent once more, with a new token. Redirects are followed;\n"
         "another origin does not get the token.",
-        epilog=REQUEST_EXAMPLES + NOTES,
-        **layout,
+        **notes(REQUEST_EXAMPLES),
     )
     _add_request(request)
     token = commands.add_parser(
@@ -213,8 +214,7 @@ def _parsers(environment: Mapping[str, str]) -> tuple[Parser, dict[str, Parser]]
         parents=[shared, user, person],
         help="print an access token",
         description="Print an access token and nothing else; anyone who reads it can use it.",
-        epilog=TOKEN_EXAMPLES + NOTES,
-        **layout,
+        **notes(TOKEN_EXAMPLES),
     )
     token.add_argument(
         "--json",
@@ -234,10 +234,15 @@ def _parsers(environment: Mapping[str, str]) -> tuple[Parser, dict[str, Parser]]
 
 def _add_request(request: argparse.ArgumentParser) -> None:
     request.add_argument(
-        "method", metavar="METHOD", type=argument_types.method, help="GET, POST, ..."
+        "target",
+        metavar="[METHOD] URL",
+        nargs="+",
+        help="the method (GET, or POST if there is a body) and the URL",
     )
-    request.add_argument("url", metavar="URL", type=argument_types.http_url, help="the URL")
     message = request.add_argument_group("the request")
+    message.add_argument(
+        "-X", "--request", metavar="METHOD", type=argument_types.method, help="the method"
+    )
     message.add_argument(
         "-H",
         "--header",
@@ -249,12 +254,25 @@ def _add_request(request: argparse.ArgumentParser) -> None:
     )
     body = message.add_mutually_exclusive_group()
     body.add_argument(
+        "-d",
         "--data",
         metavar="TEXT",
         help="the body: text, @FILE or - (stdin), as application/x-www-form-urlencoded unless -H"
         " says otherwise",
     )
     body.add_argument("--json", metavar="TEXT", help="the same for JSON, as application/json")
+    message.add_argument(
+        "-F",
+        "--form",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        type=argument_types.form_field,
+        help="a field of a multipart form, or NAME=@FILE; repeatable",
+    )
+    message.add_argument(
+        "-L", "--location", action="store_true", help="nothing: redirects are followed anyway"
+    )
     answer = request.add_argument_group("the output")
     answer.add_argument(
         "-f",

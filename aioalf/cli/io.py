@@ -10,12 +10,15 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
+
+from aiohttp import FormData
 
 from ..errors import TokenError
 from .errors import CommandError, ExitStatus
+from .progress import progress, tracked
 
 __all__ = (
     "ClientSecret",
@@ -38,6 +41,9 @@ _CHUNK = 2**16  # bytes
 class Output:
     """Writes an answer to stdout, or to a file.
 
+    A file is written under another name beside it, which becomes its own when the answer is complete:
+    what is cut short leaves nothing behind. A device, or a pipe, is written as it is.
+
     :param name: the file, created or overwritten; None and ``-``: stdout.
     :raises CommandError: the file cannot be opened.
     """
@@ -45,9 +51,17 @@ class Output:
     def __init__(self, name: str | None) -> None:
         self._name = name or "stdout"
         self._own: BinaryIO | None = None
+        self._temporary: Path | None = None
         if name and name != "-":
+            path = Path(name)
             with writing(name):
-                self._own = open(name, "wb")  # noqa: SIM115 - closed by `close`
+                if path.exists() and not path.is_file():
+                    self._own = path.open("wb")
+                else:
+                    self._target = path.resolve()  # a link stays one
+                    beside = self._target.with_name(f".{path.name}.{os.getpid()}.part")
+                    self._own = beside.open("xb")
+                    self._temporary = beside
         self._file = self._own or open_stdout().buffer
 
     def write(self, data: bytes) -> None:
@@ -59,11 +73,21 @@ class Output:
             self._file.write(data)
             self._file.flush()
 
-    def close(self) -> None:
-        """Close the file; stdout stays open."""
-        if self._own is not None:
+    def close(self, *, complete: bool = True) -> None:
+        """Close the file, and give it its name if it is complete; stdout stays open."""
+        if self._own is None:
+            return
+        try:
             with writing(self._name):
                 self._own.close()  # writes what a full disk has left in the buffer
+                if complete and self._temporary is not None:
+                    with contextlib.suppress(OSError):
+                        self._temporary.chmod(self._target.stat().st_mode & 0o7777)
+                    self._temporary.replace(self._target)
+                    self._temporary = None
+        finally:
+            if self._temporary is not None:
+                self._temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -126,14 +150,28 @@ def check_output(name: str | None) -> None:
         raise _cannot_write(name, os.strerror(reason))
 
 
-def read_body(args: argparse.Namespace) -> bytes | None:
-    """Read the body of the request into memory, so that it can be sent again after a 401.
+def read_body(args: argparse.Namespace) -> Callable[[], Any]:
+    """Return what gives the body of the request, anew for each run; it can be sent again after a 401.
 
-    :raises CommandError: the file cannot be read, is too large, or should be JSON and is not.
+    A file is sent from the disk. What comes from stdin, or is to be JSON, is read into memory now.
+
+    :raises CommandError: a file cannot be read, is too large, or should be JSON and is not.
     """
+    if args.form:
+        fields = [(name, _field(value)) for name, value in args.form]
+
+        def form() -> FormData:
+            made = FormData(default_to_multipart=True)
+            for name, value in fields:
+                made.add_field(name, value() if callable(value) else value)
+            return made
+
+        return form
     text: str | None = args.data if args.json is None else args.json
     if text is None:
-        return None
+        return lambda: None
+    if args.json is None and text.startswith("@") and text != "@-":
+        return _file(text[1:])
     body = text.encode(errors="surrogateescape")
     if text.startswith("@") or text == "-":
         body = _read(text.removeprefix("@"), "the body", BODY_LIMIT)
@@ -145,7 +183,26 @@ def read_body(args: argparse.Namespace) -> bytes | None:
             fault = "is not JSON" if isinstance(error, ValueError) else "is nested too deeply"
             line = f"--json: the body {fault}; to send it anyway, use --data"
             raise CommandError(ExitStatus.USAGE, line) from error
-    return body
+    return lambda: body
+
+
+def _field(value: str) -> str | Callable[[], Any]:
+    return _file(value[1:]) if value.startswith("@") else value
+
+
+def _file(name: str) -> Callable[[], Any]:
+    """Return what opens a file; one that cannot be rewound, such as a pipe, is read into memory now."""
+    path = Path(name)
+    if not path.is_file():
+        content = _read(name, "the body", BODY_LIMIT)
+        return lambda: content
+    try:
+        size = path.stat().st_size
+        path.open("rb").close()
+    except OSError as error:
+        line = f"cannot read the body from {name}: {error.strerror}"
+        raise CommandError(ExitStatus.USAGE, line) from error
+    return lambda: tracked(name, progress(f"{path.name}, sent", size))
 
 
 class ClientSecret:

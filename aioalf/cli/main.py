@@ -34,6 +34,7 @@ from .login import login, logout
 from .managers import manager_of, storage_of
 from .proxy import Proxies
 from .request import send_request
+from .tls import tls_of
 
 __all__ = ("main",)
 
@@ -48,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = None
     try:
         args = read_arguments(sys.argv[1:] if arguments is None else arguments)
+        if args.command == "completion":
+            Output(None).write(args.completion.encode())
+            return 0
         status = _demo() if args.command == "demo" else _run(args)
         if sys.stdout is not None:
             with writing():
@@ -105,19 +109,19 @@ def _run(args: argparse.Namespace) -> int:
     _log(logging.DEBUG if args.verbose else logging.WARNING)
     secret = ClientSecret(None if args.client_auth == "none" else read_secret(args))
     public = args.user and secret.value is None and args.client_auth is None
-    body = None
     if args.command == "request":
         body = read_body(args)
         check_output(args.output)
-    proxies = Proxies(args.proxy)
+    proxies, tls = Proxies(args.proxy), tls_of(args)
     storage = storage_of(args)
 
     async def work() -> int:
-        async with manager_of(args, None if public else secret, proxies, storage) as manager:
+        given = None if public else secret
+        async with manager_of(args, given, proxies, storage, tls) as manager:
             if args.command == "token":
                 return await _print_token(args, manager)
             if args.command == "request":
-                return await send_request(args, manager, body, proxies)
+                return await send_request(args, manager, body, proxies, tls)
             return await (login if args.command == "login" else logout)(args, manager)
 
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,14 +57,18 @@ def manager_of(
     secret: ClientSecret | None,
     proxies: Proxies,
     storage: TokenStorage | None,
+    tls: ssl.SSLContext | None,
 ) -> TokenManager:
     """Return the manager that a program with the same settings would make.
 
     :param secret: the client secret; None for a public client.
+    :param tls: what TLS connections are made with; None: as usual.
     """
     http: dict[str, Any] = {
         "proxy": proxies.for_url(args.token_endpoint or args.issuer or args.discovery_url)
     }
+    if tls is not None:
+        http["ssl"] = tls
     if args.timeout:
         http["timeout"] = aiohttp.ClientTimeout(total=args.timeout, connect=CONNECT_TIMEOUT)
     options: dict[str, Any] = {

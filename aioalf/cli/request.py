@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from argparse import Namespace
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 import aiohttp
 from multidict import CIMultiDict
@@ -15,13 +18,19 @@ from ..manager import TokenManager
 from ..redaction import safe_url
 from .errors import CONNECT_TIMEOUT, IDLE_TIMEOUT, CommandError, ExitStatus, no_answer
 from .io import Output
+from .progress import progress
 from .proxy import Proxies
+from .verbose import show_heads
 
 __all__ = ("send_request",)
 
 
 async def send_request(
-    args: Namespace, manager: TokenManager, body: bytes | None, proxies: Proxies
+    args: Namespace,
+    manager: TokenManager,
+    body: Callable[[], Any],
+    proxies: Proxies,
+    tls: ssl.SSLContext | None,
 ) -> int:
     """Send the request of a command line, and write its answer as it comes.
 
@@ -41,12 +50,15 @@ async def send_request(
         token_manager=manager,
         raise_token_errors=True,
         timeout=aiohttp.ClientTimeout(total=args.timeout, connect=CONNECT_TIMEOUT, sock_read=idle),
-        middlewares=[proxies.middleware],
+        middlewares=[proxies.middleware, *([show_heads] if args.verbose else [])],
     )
+    options: dict[str, Any] = {} if tls is None else {"ssl": tls}
     try:
         async with (
             client,
-            client.request(args.method, args.url, headers=headers, data=body) as response,
+            client.request(
+                args.method, args.url, headers=headers, data=body(), **options
+            ) as response,
         ):
             return await _show(args, response)
     except TokenError:
@@ -58,7 +70,9 @@ async def send_request(
 async def _show(args: Namespace, response: aiohttp.ClientResponse) -> int:
     failed = args.fail and response.status >= 400
     if args.include or not failed:
-        output = Output(args.output)
+        output, complete = Output(args.output), False
+        length = response.content_length
+        bar = progress(args.output or "received", length, shown=args.output not in (None, "-"))
         try:
             if args.include:
                 output.write(_head(response))
@@ -66,8 +80,11 @@ async def _show(args: Namespace, response: aiohttp.ClientResponse) -> int:
                 # Chunk by chunk: an answer may be larger than the memory, or never end.
                 async for chunk in response.content.iter_any():
                     output.write(chunk)
+                    bar.update(len(chunk))
+            complete = True
         finally:
-            output.close()
+            bar.close()
+            output.close(complete=complete)
     if failed:
         line = f"{args.method} {safe_url(args.url)}: answered {_status(response.status)}"
         raise CommandError(ExitStatus.HTTP_ERROR, line)

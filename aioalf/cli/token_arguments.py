@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from typing import Any
 
 from . import argument_types
+from .errors import CommandError, ExitStatus
 
 __all__ = ("add_person", "add_token")
 
@@ -13,6 +15,29 @@ __all__ = ("add_person", "add_token")
 def _variable(environment: Mapping[str, str], name: str) -> str | None:
     # A file that was read into a variable leaves its line end there.
     return environment.get(name, "").rstrip("\r\n") or None
+
+
+def _choice(environment: Mapping[str, str]) -> str | None:
+    given = _variable(environment, "AIOALF_CLIENT_AUTH")
+    if given not in (None, "basic", "basic-raw", "post", "none"):
+        raise CommandError(
+            ExitStatus.USAGE, "AIOALF_CLIENT_AUTH is one of: basic, basic-raw, post, none"
+        )
+    return given
+
+
+class _Instead(argparse.Action):
+    """Collects the values of a repeatable option, in place of those of the environment."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        had = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [values] if had is self.default else [*had, values])
 
 
 def add_token(group: argparse._ArgumentGroup, environment: Mapping[str, str]) -> None:
@@ -52,19 +77,25 @@ def add_token(group: argparse._ArgumentGroup, environment: Mapping[str, str]) ->
     group.add_argument(
         "--client-auth",
         choices=("basic", "basic-raw", "post", "none"),
+        default=_choice(environment),
         help="how id and secret are sent: basic (the default), basic-raw (Basic without encoding),"
-        " post (in the form), none (a public client)",
+        " post (in the form), none (a public client) [AIOALF_CLIENT_AUTH]",
     )
+    scope, params = _variable(environment, "AIOALF_SCOPE"), _variable(environment, "AIOALF_PARAM")
     group.add_argument(
-        "--scope", action="append", default=[], help="a scope, or several with spaces; repeatable"
+        "--scope",
+        action=_Instead,
+        default=[scope] if scope else [],
+        help="a scope, or several with spaces; repeatable [AIOALF_SCOPE]",
     )
     group.add_argument(
         "--param",
         metavar="KEY=VALUE",
-        action="append",
-        default=[],
+        action=_Instead,
+        default=[argument_types.parameter(word) for word in (params or "").split()],
         type=argument_types.parameter,
-        help="a further parameter of the token request, such as audience=...; repeatable",
+        help="a further parameter of the token request, such as audience=...; repeatable"
+        " [AIOALF_PARAM]",
     )
     group.add_argument(
         "--account", metavar="NAME", help="whose token it is, if several people share all the rest"
@@ -73,7 +104,8 @@ def add_token(group: argparse._ArgumentGroup, environment: Mapping[str, str]) ->
         "--storage",
         metavar="FILE",
         type=argument_types.file,
-        help="keep the token in FILE for the next time (needs the file extra)",
+        default=_variable(environment, "AIOALF_STORAGE"),
+        help="keep the token in FILE for the next time (needs the file extra) [AIOALF_STORAGE]",
     )
     group.add_argument(
         "--timeout",
@@ -88,7 +120,25 @@ def add_token(group: argparse._ArgumentGroup, environment: Mapping[str, str]) ->
         help="the proxy for all requests but those to hosts in NO_PROXY [HTTP_PROXY, HTTPS_PROXY]",
     )
     group.add_argument(
-        "-v", "--verbose", action="store_true", help="log to stderr; tokens appear as fingerprints"
+        "--cacert",
+        metavar="FILE",
+        type=argument_types.file,
+        help="trust the certificates in FILE (PEM), in place of the system's",
+    )
+    group.add_argument(
+        "--cert",
+        metavar="FILE",
+        type=argument_types.file,
+        help="the client's certificate (PEM), with its key or with --key",
+    )
+    group.add_argument(
+        "--key", metavar="FILE", type=argument_types.file, help="the key of --cert (PEM)"
+    )
+    group.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="log to stderr, with the heads of request and answer; tokens appear as fingerprints",
     )
 
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from .received import Endpoint
+from .threaded import Threaded, from_any_thread
 
 __all__ = ("LOST", "Respond", "ResponseQueue", "ScriptedResponses")
 
@@ -81,7 +82,7 @@ class ResponseQueue:
         return respond
 
 
-class ScriptedResponses:
+class ScriptedResponses(Threaded):
     """The methods of `AuthorizationServer` that prescribe the answers to the next requests.
 
     They are given in the order of the calls, each ``times`` over; then the usual ones are given again.
@@ -90,6 +91,7 @@ class ScriptedResponses:
     def __init__(self) -> None:
         self._queues: defaultdict[Endpoint, ResponseQueue] = defaultdict(ResponseQueue)
 
+    @from_any_thread
     def answer_next(
         self,
         status: int = 200,
@@ -107,22 +109,27 @@ class ScriptedResponses:
         """
         self._queues[at].add(answer(status, headers, body, delay), times)
 
+    @from_any_thread
     def raw_next(self, data: bytes, times: int = 1, at: Endpoint = "token") -> None:
         """Send these bytes from the token endpoint, HTTP or not, and close the connection."""
         self._queues[at].add(raw_answer(data), times)
 
+    @from_any_thread
     def drop_next(self, times: int = 1, at: Endpoint = "token") -> None:
         """Close the connection to the token endpoint without an answer."""
         self._queues[at].add(raw_answer(b""), times)
 
+    @from_any_thread
     def lose_answer_next(self, times: int = 1, at: Endpoint = "token") -> None:
         """Do what a request to the token endpoint asks, but close the connection without an answer."""
         self._queues[at].add(LOST, times)
 
+    @from_any_thread
     def stall_next(self, times: int = 1, at: Endpoint = "token") -> None:
         """Take a request to the token endpoint and do not answer until the server closes."""
         self._queues[at].add(stall, times)
 
+    @from_any_thread
     def resource_answer_next(
         self,
         status: int = 200,
@@ -134,6 +141,7 @@ class ScriptedResponses:
         """Do as `answer_next` does for the protected resources; no token is checked. 401s are counted."""
         self._queues["resource"].add(answer(status, headers, body, delay), times)
 
+    @from_any_thread
     def resource_drop_next(self, times: int = 1) -> None:
         """Do as `drop_next` does for the protected resources.
 
@@ -142,10 +150,12 @@ class ScriptedResponses:
         """
         self._queues["resource"].add(raw_answer(b""), times)
 
+    @from_any_thread
     def resource_stall_next(self, times: int = 1) -> None:
         """Do as `stall_next` does for the protected resources."""
         self._queues["resource"].add(stall, times)
 
+    @from_any_thread
     def clear_next(self) -> None:
         """Forget the answers that the methods above have prescribed."""
         self._queues.clear()

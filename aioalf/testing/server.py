@@ -36,6 +36,7 @@ from .resources import (
     send_events,
 )
 from .script import LOST, ScriptedResponses
+from .threaded import from_any_thread
 from .token_endpoint import token_response
 from .verification_page import verification_page
 
@@ -48,10 +49,13 @@ _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749 sect
 
 @dataclass(eq=False, repr=False)
 class AuthorizationServer(Addresses, ScriptedResponses):
-    """An authorization server and the API it protects, on 127.0.0.1; ``async with`` runs it.
+    """An authorization server and the API it protects, on 127.0.0.1.
 
-    Its parameters are those of `Settings`. Its methods are for the event loop that started it; clients may
-    be in any loop, thread or process.
+    ``with`` runs it in a thread of its own: its methods may then be called from any thread and any loop.
+    ``async with`` runs it in the event loop of the caller, which its methods are for; that loop has to run
+    as long as anybody asks the server. Clients may be in any loop, thread or process.
+
+    Its parameters are those of `Settings`.
 
     Where to go (see the properties): `token_endpoint`, `authorization_endpoint` (which is also at
     ``/token/authorize``), `device_authorization_endpoint`, `revocation_endpoint`, the `issuer`, from which
@@ -126,6 +130,10 @@ class AuthorizationServer(Addresses, ScriptedResponses):
         :param condition: asked at once and after every arrival: a connection, the head of a request,
             a whole request.
         """
+        if self.elsewhere and self._loop is not None:
+            waiting = asyncio.run_coroutine_threadsafe(self.wait_until(condition), self._loop)
+            await asyncio.wrap_future(waiting)
+            return
         while not condition():
             if self._news is None:
                 self._news = asyncio.Event()
@@ -138,6 +146,7 @@ class AuthorizationServer(Addresses, ScriptedResponses):
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
+    @from_any_thread
     def issue(self, lifetime: float | None = None, *, scope: str | None = None) -> str:
         """Return a valid access token, without a token request.
 
@@ -147,10 +156,12 @@ class AuthorizationServer(Addresses, ScriptedResponses):
         tokens = self._grants.tokens
         return tokens.issue(scope, lifetime, self.time(), single_valid=self.single_valid)
 
+    @from_any_thread
     def issue_refresh_token(self, *, scope: str | None = None) -> str:
         """Return a valid refresh token, without a sign-in."""
         return self._grants.tokens.issue_refresh_token(scope, object())
 
+    @from_any_thread
     def approve(self, user_code: str) -> None:
         """Sign in for the device that shows this code.
 
@@ -158,6 +169,7 @@ class AuthorizationServer(Addresses, ScriptedResponses):
         """
         self._grants.decide(user_code, True)
 
+    @from_any_thread
     def decline(self, user_code: str) -> None:
         """Decline the sign-in of the device that shows this code.
 
@@ -165,14 +177,17 @@ class AuthorizationServer(Addresses, ScriptedResponses):
         """
         self._grants.decide(user_code, False)
 
+    @from_any_thread
     def accepts(self, token: str) -> bool:
         """Return whether the protected resources accept this access token now."""
         return self._grants.tokens.accepts(token, self.time())
 
+    @from_any_thread
     def revoke(self, token: str) -> None:
         """Make an access token or a refresh token invalid."""
         self._grants.tokens.revoke(token)
 
+    @from_any_thread
     def revoke_all(self, *, refresh_tokens: bool = False) -> None:
         """Make every access token invalid, and every refresh token where asked."""
         self._grants.tokens.revoke_all(refresh_tokens=refresh_tokens)

@@ -1,0 +1,280 @@
+"""`aioalf request` as those expect it who know curl: options, uploads, downloads, certificates."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import pty
+import ssl
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import trustme
+from commands import assert_one_line, credentials, environment, finish, run
+
+from aioalf.cli.arguments import read_arguments
+from aioalf.cli.main import main
+from aioalf.testing import AuthorizationServer
+
+KNOWN = {"AIOALF_TOKEN_ENDPOINT": "http://localhost/token", "AIOALF_CLIENT_ID": "id"}
+URL = "http://localhost/things"
+
+
+@pytest.mark.parametrize(
+    ("words", "method"),
+    [
+        ([URL], "GET"),
+        (["delete", URL], "DELETE"),
+        (["-X", "PATCH", URL], "PATCH"),
+        ([URL, "-d", "a=b"], "POST"),
+        ([URL, "--json", "{}"], "POST"),
+        ([URL, "-F", "a=b"], "POST"),
+        (["PUT", URL, "-d", "a=b"], "PUT"),
+        ([URL, "-L"], "GET"),
+    ],
+)
+def test_a_url_alone_is_a_get_and_with_a_body_a_post(words: list[str], method: str) -> None:
+    """The method may be a word, or an option."""
+    args = read_arguments(["request", *words], KNOWN)
+    assert (args.method, args.url) == (method, URL)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-k", URL], "--cacert FILE names the authority"),
+        (["-u", "me:hunter2", URL], "the token is the credential"),
+        (["--dat", "x", URL], "did you mean --data?"),
+        (["--outptu", "x", URL], "did you mean --output?"),
+        (["--xyz", URL], "unknown option: --xyz ("),
+        (["GET", "POST", URL], "METHOD and URL, or URL alone"),
+        (["GET", URL, "-X", "PUT"], "the method is given twice"),
+        ([URL, "-F", "a=b", "-d", "c"], "--form does not go with --data"),
+        ([URL, "-F", "a"], "NAME=VALUE or NAME=@FILE is needed"),
+        (["ftp://localhost/"], "an absolute http or https URL is needed"),
+        ([URL, "--key", "k"], "--key goes with --cert"),
+    ],
+)
+def test_what_cannot_be_is_answered_with_the_remedy(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, which repeats no value: it may be a secret."""
+    with pytest.raises(SystemExit) as exit_:
+        read_arguments(["request", *words], KNOWN)
+    line = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert said in line
+    assert line.count("\n") == 1
+    assert "hunter2" not in line
+
+
+def test_the_environment_gives_scope_parameters_storage_and_client_authentication() -> None:
+    """An option comes in place of its variable."""
+    given = {
+        **KNOWN,
+        "AIOALF_SCOPE": "read write",
+        "AIOALF_PARAM": "audience=https://api.example.com resource=x",
+        "AIOALF_STORAGE": "tokens.json",
+        "AIOALF_CLIENT_AUTH": "post",
+    }
+    args = read_arguments(["token"], given)
+    assert (args.scope, args.storage, args.client_auth) == (["read write"], "tokens.json", "post")
+    assert args.param == [("audience", "https://api.example.com"), ("resource", "x")]
+    args = read_arguments(["token", "--scope", "a", "--scope", "b", "--param", "k=v"], given)
+    assert (args.scope, args.param) == (["a", "b"], [("k", "v")])
+    assert read_arguments(["token"], given).scope == ["read write"]
+
+
+async def test_a_variable_that_cannot_be_is_named(server: AuthorizationServer) -> None:
+    """With what it may be."""
+    result = await run(server, "token", AIOALF_CLIENT_AUTH="digest")
+    assert_one_line(result, 2, "AIOALF_CLIENT_AUTH", "basic, basic-raw, post, none")
+
+
+def test_the_console_script_is_the_command() -> None:
+    """``pipx run --spec aio-alf aioalf``, or ``uvx --from aio-alf aioalf``."""
+    entry = EntryPoint("aioalf", "aioalf.cli.main:main", "console_scripts")
+    assert entry.load() is main
+    setup = (Path(__file__).parents[1] / "setup.py").read_text(encoding="utf-8")
+    assert f"{entry.name} = {entry.value}" in setup
+
+
+async def test_a_form_with_a_file_is_sent_again_whole_after_a_401(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """Multipart, from the disk."""
+    path = tmp_path / "thing.csv"
+    path.write_text("one,two\n")
+    server.resource_answer_next(401)
+    options = ("-F", "name=alf", "-F", f"file=@{path}")
+    result = await run(server, "request", server.resource, *options)
+    assert result.status == 0, result.err
+    echoed = json.loads(result.out)
+    assert echoed["method"] == "POST"
+    assert echoed["headers"]["Content-Type"].startswith("multipart/form-data")
+    assert 'filename="thing.csv"' in echoed["body"]
+    assert "one,two" in echoed["body"]
+
+
+async def test_an_upload_is_read_from_the_disk_as_it_goes(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """200 MB in less than 60 MB of memory more than the program has without."""
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(200 * 10**6)
+    server.keep_log = False
+    code = (
+        "import resource, sys; from aioalf.cli.main import main; status = main(sys.argv[1:]);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+
+    async def peak(*words: str) -> int:
+        process = await start_code(code, "request", "-f", "-o", os.devnull, *words, server=server)
+        result = await finish(process)
+        return int(result.err.split()[-1])
+
+    small = await peak(server.resource)
+    large = await peak("PUT", server.resource, "--data", f"@{path}")
+    assert large - small < 60_000
+
+
+async def start_code(
+    code: str, *words: str, server: AuthorizationServer
+) -> asyncio.subprocess.Process:
+    """Start a Python that runs this code."""
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code, *words),
+        env=environment(**credentials(server)),
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+    )
+
+
+async def test_a_download_that_breaks_off_leaves_nothing_under_its_name(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """Neither a half file nor a temporary one; what was there before stays."""
+    path = tmp_path / "things.json"
+    path.write_text("before")
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+    server.raw_next(head + b"half", at="resource")
+    result = await run(server, "request", server.resource, "-o", str(path))
+    assert result.status == 3
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [
+        ("things.json", "before")
+    ]
+    result = await run(server, "request", server.resource, "-o", str(path))
+    assert result.status == 0, result.err
+    assert json.loads(path.read_text())["method"] == "GET"
+    assert [each.name for each in tmp_path.iterdir()] == ["things.json"]
+
+
+async def test_the_heads_are_shown_without_what_is_secret(server: AuthorizationServer) -> None:
+    """As curl shows them; a token is a fingerprint."""
+    server.resource_answer_next(200, {"Set-Cookie": "session=hunter2", "X-Kind": "seen"})
+    result = await run(
+        server, "request", server.resource, "-v", "-H", "X-Api-Key: hunter2", "-H", "X-Name: alf"
+    )
+    assert result.status == 0
+    token = server.log[-1].headers["Authorization"].removeprefix("Bearer ")
+    lines = result.err.splitlines()
+    assert any(line.startswith("> GET http://127.0.0.1") for line in lines)
+    assert "> X-Name: alf" in lines
+    assert "> X-Api-Key: ***" in lines
+    assert "< HTTP/1.1 200" in lines
+    assert "< X-Kind: seen" in lines
+    assert "< Set-Cookie: ***" in lines
+    assert any(line.startswith("> Authorization: Bearer (") for line in lines)
+    assert "hunter2" not in result.err
+    assert token not in result.err
+
+
+async def test_the_certificates_of_the_options_are_used(tmp_path: Path) -> None:
+    """For the token request and for the API; the server asks for the client's."""
+    authority = trustme.CA()
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(served)
+    served.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(served)
+    own = authority.issue_cert("client.example.com")
+    ca, cert, key = (tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem"))
+    authority.cert_pem.write_to_path(ca)
+    own.cert_chain_pems[0].write_to_path(cert)
+    own.private_key_pem.write_to_path(key)
+    async with AuthorizationServer(ssl_context=served) as server:
+        files = ("--cacert", str(ca), "--cert", str(cert), "--key", str(key))
+        result = await run(server, "request", server.resource, *files)
+        assert result.status == 0, result.err
+        untrusted = await run(server, "request", server.resource)
+        assert_one_line(untrusted, 1, "certificate")
+
+
+@pytest.mark.parametrize("option", ["--cacert", "--cert"])
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_a_certificate_file_that_is_none_is_named(
+    server: AuthorizationServer, tmp_path: Path, option: str, content: str | None
+) -> None:
+    """Before anything is sent."""
+    path = tmp_path / "file.pem"
+    if content is not None:
+        path.write_text(content)
+    result = await run(server, "request", server.resource, option, str(path))
+    assert_one_line(result, 2, option, "file.pem")
+    assert server.token_requests == 0
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+async def test_a_completion_script_is_printed(server: AuthorizationServer, shell: str) -> None:
+    """By shtab, from the parser."""
+    result = await run(server, "--print-completion", shell)
+    assert result.status == 0, result.err
+    assert b"logout" in result.out
+
+
+def test_a_terminal_shows_a_bar_if_it_takes_more_than_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And neither a dumb one nor a pipe does; twenty columns are enough."""
+    code = (
+        "import os, time; from aioalf.cli import progress as p; p._DELAY = 0;"
+        "bar = p.progress('things', 100); bar.update(50); bar.close()"
+    )
+
+    def shown(**variables: str) -> bytes:
+        reading, writing = pty.openpty()
+        command = [sys.executable, "-c", code]
+        with subprocess.Popen(command, env=environment(**variables), stderr=writing) as process:
+            os.close(writing)
+            screen = b""
+            with contextlib.suppress(OSError):  # the other end is closed
+                while some := os.read(reading, 10_000):
+                    screen += some
+            assert process.wait(20) == 0
+        os.close(reading)
+        return screen
+
+    assert b"things" in shown(TERM="xterm")
+    assert b"things" in shown(TERM="xterm", COLUMNS="20", NO_COLOR="1")
+    assert shown(TERM="dumb") == b""
+
+
+async def test_a_proxy_that_refuses_is_one_line(server: AuthorizationServer) -> None:
+    """Nobody listens there."""
+    result = await run(
+        server,
+        "request",
+        "https://api.example.com/",
+        "--token-endpoint",
+        "https://login.example.com/token",
+        "--proxy",
+        "http://127.0.0.1:9",
+    )
+    assert_one_line(result, 1, "127.0.0.1:9")
