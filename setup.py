@@ -96,7 +96,7 @@ setup(
             "setuptools>=77",
             "trustme>=1.2",
         ],
-        "docs": ["sphinx>=8"],
+        "docs": ["furo>=2024.8.6", "sphinx>=8", "sphinx-copybutton>=0.5.2"],
         # The linters' verdicts change between releases: their minor version is held.
         "lint": [
             "import-linter~=2.17",
