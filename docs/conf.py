@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import aiohttp
-import yarl
+from docutils.nodes import Element, reference
 from sphinx.application import Sphinx
-from sphinx.search import SearchEnglish
+from sphinx.search.en import SearchEnglish
 
 _source = (Path(__file__).parent.parent / "aioalf" / "__init__.py").read_text(encoding="utf-8")
 _version = re.search(r'__version__ = "(.+)"', _source)
@@ -20,7 +19,6 @@ copyright = "aio-alf contributors"
 release = version = _version[1]
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx.ext.intersphinx",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
 ]
@@ -46,31 +44,45 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 maximum_signature_line_length = 80  # a longer one has a line for each parameter
 python_display_short_literal_types = True
+toc_object_entries_show_parents = "hide"
 default_role = "any"
 nitpicky = False
 suppress_warnings = ["ref.any"]
 exclude_patterns = ["_build"]
 
-# The names of other projects that the API page links to, by hand: their own lists are fetched from
-# the network, and hold thousands.
-intersphinx_mapping = {
-    "python": ("https://docs.python.org/3", "_links/python.txt"),
-    "aiohttp": ("https://docs.aiohttp.org/en/stable", "_links/aiohttp.txt"),
-    "yarl": ("https://yarl.aio-libs.org/en/stable", "_links/yarl.txt"),
+# The names of other projects that the pages link to. It is a list by hand, not intersphinx: its lists hold
+# thousands of names and are fetched from the network, and it does not know a name without its module.
+_ELSEWHERE = {
+    "https://docs.aiohttp.org/en/stable/client_reference.html#aiohttp.": (
+        "BaseConnector ClientError ClientResponse ClientSession ClientTimeout ClientWebSocketResponse "
+        "TCPConnector"
+    ),
+    "https://docs.aiohttp.org/en/stable/abc.html#aiohttp.abc.": "AbstractCookieJar",
+    "https://docs.aiohttp.org/en/stable/tracing_reference.html#aiohttp.": "TraceConfig",
+    "https://yarl.aio-libs.org/en/latest/api.html#yarl.": "URL",
+    "https://docs.python.org/3/library/collections.abc.html#collections.abc.": (
+        "Awaitable Callable Collection Iterable Mapping MutableMapping Sequence"
+    ),
+    "https://docs.python.org/3/library/contextlib.html#contextlib.": "AbstractAsyncContextManager",
+    "https://docs.python.org/3/library/exceptions.html#": "RuntimeError TypeError ValueError",
+    "https://docs.python.org/3/library/os.html#os.": "PathLike",
+    "https://docs.python.org/3/library/ssl.html#ssl.": "SSLContext",
+    "https://docs.python.org/3/library/typing.html#typing.": "Any Unpack",
 }
-# aiohttp and yarl document their classes under the name by which they are imported.
-for _module in (aiohttp, yarl):
-    for _name in _module.__all__:
-        _value = getattr(_module, _name)
-        if isinstance(_value, type):
-            _value.__module__ = _module.__name__
+_URLS = {name: page + name for page, names in _ELSEWHERE.items() for name in names.split()}
+
+
+def _link(app: Sphinx, env: object, node: Element, content: Element) -> reference | None:
+    """Where a name leads that no page of these explains."""
+    url = _URLS.get(node["reftarget"].rpartition(".")[2])
+    return reference("", "", content, refuri=url, internal=False) if url else None
 
 
 class _Search(SearchEnglish):
     """Sphinx leaves numbers out of its search; here one looks for 401."""
 
     def word_filter(self, word: str) -> bool:
-        return super().word_filter(word) or len(word) >= 3 and word.isdigit()
+        return super().word_filter(word) or (len(word) >= 3 and word.isdigit())
 
 
 def _let_numbers_through(app: Sphinx, exception: Exception | None) -> None:
@@ -85,4 +97,5 @@ def _let_numbers_through(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.add_search_language(_Search)
+    app.connect("missing-reference", _link)
     app.connect("build-finished", _let_numbers_through)
