@@ -89,6 +89,8 @@ setup(
             "blockbuster>=1.5",
             "django-oauth-toolkit>=3.4",
             "docutils>=0.21",
+            "fastapi>=0.115",
+            "httpx>=0.27",
             "hypothesis>=6.100",
             "jwcrypto>=1.5",
             "oauthlib<4",
@@ -102,8 +104,9 @@ setup(
             "pytest-xdist>=3.6",
             "setuptools>=77",
             "trustme>=1.2",
+            "uvicorn>=0.30",
         ],
-        "docs": ["sphinx>=8"],
+        "docs": ["furo>=2024.8.6", "sphinx>=8", "sphinx-copybutton>=0.5.2"],
         # The linters' verdicts change between releases: their minor version is held.
         "lint": [
             "import-linter~=2.17",

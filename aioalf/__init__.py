@@ -1,6 +1,8 @@
 """An OAuth 2 client for aiohttp: every request carries a valid Bearer token::
 
-    async with Client("client-id", "secret", "https://login.example.com/token") as client:
+    async with Client(
+        "client-id", "secret", "https://login.example.com/token", raise_token_errors=True
+    ) as client:
         async with client.get("https://api.example.com/things") as response:
             print(await response.json())
 

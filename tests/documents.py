@@ -50,13 +50,16 @@ def parse(path: Path, *, strict: bool = True) -> docutils.nodes.document:
 def code_blocks(document: docutils.nodes.document, language: str) -> list[str]:
     """The text of each ``code-block`` of that language, in order.
 
-    Left out is what works only with an older aiohttp, where that is not the one at hand.
+    Left out is what works only with an older aiohttp, where that is not the one at hand, and what has a
+    name: that is a file, which is run as one.
     """
     left_out = set() if importlib.util.find_spec("aioresponses") else {"aioresponses"}
     return [
         block.astext()
         for block in document.findall(docutils.nodes.literal_block)
-        if {"code", language} <= set(block["classes"]) and not left_out & set(block["classes"])
+        if {"code", language} <= set(block["classes"])
+        and not left_out & set(block["classes"])
+        and not block["names"]
     ]
 
 

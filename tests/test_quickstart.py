@@ -1,0 +1,110 @@
+"""The quickstart leads where it says: its files are run as a reader runs them, with the real frameworks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import docutils.nodes
+import pytest
+from documents import parse
+
+from aioalf.testing import AuthorizationServer
+
+ROOT = Path(__file__).parent.parent
+SERVED = {
+    "service": ("uvicorn", "service:app", "--port"),
+    "web_service": ("aiohttp.web", "web_service:make_app", "--port"),
+}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A directory with the files that the page prints."""
+    document = parse(ROOT / "docs" / "quickstart.rst", strict=False)
+    for block in document.findall(docutils.nodes.literal_block):
+        for name in block["names"]:
+            (tmp_path / name).write_text(block.astext() + "\n", encoding="utf-8")
+    return tmp_path
+
+
+def run(directory: Path, *arguments: str) -> str:
+    """The output of a Python program that must succeed."""
+    path = os.pathsep.join([str(directory), *sys.path])
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_the_first_file_prints_what_the_page_says(files: Path) -> None:
+    """``python first.py``."""
+    assert run(files, "first.py").split("\n") == ["200", "1 token request", ""]
+
+
+def test_the_tests_of_both_services_pass(files: Path) -> None:
+    """``pytest``, with warnings as errors; the one setting is what pytest-asyncio warns of otherwise."""
+    settings = ("-W", "error", "-o", "asyncio_default_fixture_loop_scope=function")
+    output = run(files, "-m", "pytest", "-q", "-p", "no:cacheprovider", *settings)
+    assert "2 passed" in output
+
+
+@pytest.mark.parametrize("name", SERVED)
+async def test_a_service_runs_under_its_own_server(name: str, files: Path) -> None:
+    """Uvicorn and aiohttp's own, each as the page starts it; the end of both is clean."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    async with AuthorizationServer() as server:
+        environment = {
+            "PYTHONPATH": os.pathsep.join([str(files), *sys.path]),
+            "CLIENT_ID": server.client_id,
+            "CLIENT_SECRET": server.client_secret,
+            "TOKEN_ENDPOINT": server.token_endpoint,
+            "API_URL": server.resource + "/",
+        }
+        program = subprocess.Popen(  # noqa: ASYNC220
+            [sys.executable, "-m", *SERVED[name], port],
+            cwd=files,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            body = await asyncio.to_thread(read, f"http://127.0.0.1:{port}/things/alf")
+        finally:
+            program.terminate()
+            output, _ = await asyncio.to_thread(program.communicate, timeout=20)
+        assert b'"path":"/resource/alf"' in body.replace(b" ", b""), output
+        assert server.token_requests == 1
+        assert b"Traceback" not in output
+        assert b"Unclosed" not in output
+
+
+def read(url: str) -> bytes:
+    """What is at an address, as soon as somebody listens there."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    until = time.monotonic() + 20
+    while True:
+        try:
+            with opener.open(url, timeout=20) as response:
+                body: bytes = response.read()
+                return body
+        except urllib.error.URLError as error:
+            if isinstance(error, urllib.error.HTTPError) or time.monotonic() > until:
+                raise
+            time.sleep(0.05)
