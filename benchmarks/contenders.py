@@ -83,7 +83,7 @@ _ALL = [
         "aio-alf Client",
         "project",
         "with_aioalf:OverClient",
-        imported="aioalf",
+        imported="aioalf.client",
         has_storage=True,
     ),
     Contender(

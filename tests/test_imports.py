@@ -88,7 +88,7 @@ def test_an_optional_package_is_imported_by_its_own_module_only(extra: str) -> N
 def test_importing_the_library_imports_nothing_that_may_never_be_used() -> None:
     """A fresh interpreter: no web server, no browser, none of the extras."""
     program = (
-        "import sys, json, aiohttp; before = set(sys.modules); import aioalf;"
+        "import sys, json, aiohttp; before = set(sys.modules); from aioalf import Client;"
         " print(json.dumps([sorted(before), sorted(sys.modules)]))"
     )
     out = subprocess.run(
@@ -137,3 +137,17 @@ def test_a_documented_import_path_leads_to_the_public_name(path: str) -> None:
     """The paths that code written for 0.4.0 uses; each name also imports from ``aioalf``."""
     module, _, name = path.rpartition(".")
     assert getattr(importlib.import_module(module), name) is getattr(aioalf, name)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["request", "--help"], ["request", "--nothing"]])
+def test_help_comes_without_aiohttp(arguments: list[str]) -> None:
+    """It takes ten times as long to import as all that help needs; so does asyncio alone, nearly."""
+    program = (
+        "import sys\nfrom aioalf.cli.main import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit: pass\n"
+        "print({'aiohttp', 'asyncio'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, timeout=50, text=True
+    )
+    assert done.stderr.splitlines()[-1] == "set()"

@@ -1,24 +1,25 @@
 """How a command ends when it fails: an exit status, and one line on stderr.
 
+Help comes at once: what takes long to import, aiohttp above all, is imported where it is needed.
+
 No line quotes the answer of an API: it may repeat the token. Errors of the token endpoint are redacted
 when they are raised.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import shlex
 import traceback
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import aiohttp
-from yarl import URL
-
-from ..errors import SignInRequired, TokenError, TokenHTTPError
 from ..redaction import redact, safe_url
+
+if TYPE_CHECKING:
+    from ..errors import TokenError
 
 __all__ = ("CommandError", "ExitStatus", "command_error", "no_answer", "one_line")
 
@@ -77,6 +78,8 @@ def command_error(error: BaseException, args: Namespace | None) -> CommandError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return CommandError(ExitStatus.INTERRUPTED)
+    from ..errors import SignInRequired, TokenError
+
     if isinstance(error, SignInRequired) and args is not None:
         line = f"no token: a person has to sign in; run: {_login_command(args)}"
         return CommandError(ExitStatus.NO_TOKEN, line)
@@ -105,6 +108,11 @@ def no_answer(error: Exception, args: Namespace) -> CommandError:
 
 
 def _request_reason(error: Exception, args: Namespace) -> str:
+    import asyncio
+
+    import aiohttp
+    from yarl import URL
+
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return f"no connection after {CONNECT_TIMEOUT:g} s"
     if isinstance(error, aiohttp.SocketTimeoutError):
@@ -129,6 +137,8 @@ def _request_reason(error: Exception, args: Namespace) -> str:
 
 
 def _token_reason(error: TokenError, endpoint: str) -> str:
+    from ..errors import TokenHTTPError
+
     if not isinstance(error, TokenHTTPError):
         return str(error) or type(error).__name__
     status = error.response_status or 0

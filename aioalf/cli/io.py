@@ -12,13 +12,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
-from aiohttp import FormData
-
-from ..errors import TokenError
 from .errors import CommandError, ExitStatus
 from .progress import progress, tracked
+
+if TYPE_CHECKING:
+    from aiohttp import FormData
 
 __all__ = (
     "ClientSecret",
@@ -161,6 +161,8 @@ def read_body(args: argparse.Namespace) -> Callable[[], Any]:
         fields = [(name, _field(value)) for name, value in args.form]
 
         def form() -> FormData:
+            from aiohttp import FormData
+
             made = FormData(default_to_multipart=True)
             for name, value in fields:
                 made.add_field(name, value() if callable(value) else value)
@@ -218,6 +220,8 @@ class ClientSecret:
 
     def __call__(self) -> str:
         if self.value is None:
+            from ..errors import TokenError
+
             self.missed = True
             raise TokenError("No client secret")
         return self.value

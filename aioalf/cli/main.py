@@ -7,15 +7,12 @@ command line, where every user of the machine could read it, and none is shown.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import logging
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from ..errors import TokenError
-from ..events import SignInNeeded, TokenRequestFailed
-from ..manager import TokenManager
 from .arguments import read_arguments
 from .errors import CommandError, ExitStatus, command_error, one_line
 from .io import (
@@ -30,11 +27,9 @@ from .io import (
     read_secret,
     writing,
 )
-from .login import login, logout
-from .managers import manager_of, storage_of
-from .proxy import Proxies
-from .request import send_request
-from .tls import tls_of
+
+if TYPE_CHECKING:
+    from ..manager import TokenManager
 
 __all__ = ("main",)
 
@@ -82,6 +77,8 @@ class _OneLine(logging.Formatter):
 
 def _is_duplicate(record: logging.LogRecord) -> bool:
     """Return whether it is the failed token request, which ends the program with its own line."""
+    from ..events import SignInNeeded, TokenRequestFailed
+
     told = record.args[0] if isinstance(record.args, tuple) and record.args else None
     return isinstance(told, (SignInNeeded, TokenRequestFailed)) and str(told).startswith("No token")
 
@@ -99,6 +96,8 @@ def _log(level: int) -> None:
 
 
 def _demo() -> int:
+    import asyncio
+
     from . import demo
 
     _log(logging.ERROR)  # the demo provokes warnings on purpose
@@ -106,6 +105,15 @@ def _demo() -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    import asyncio
+
+    from ..errors import TokenError
+    from .login import login, logout
+    from .managers import manager_of, storage_of
+    from .proxy import Proxies
+    from .request import send_request
+    from .tls import tls_of
+
     _log(logging.DEBUG if args.verbose else logging.WARNING)
     secret = ClientSecret(None if args.client_auth == "none" else read_secret(args))
     public = args.user and secret.value is None and args.client_auth is None
