@@ -1,7 +1,8 @@
 """The soak: ``python -m benchmarks.soak``. Memory and open connections stay flat, or it exits with 1.
 
 First an outage that lasts a simulated day: the token endpoint answers 503 with a page of almost 1 MiB,
-as often as the circuit breaker lets a token request through. Then a client and a middleware work for
+as often as the circuit breaker lets a token request through. Then a token is exchanged for each of 100,000
+requests, by a manager that is made for it. Then a client and a middleware work for
 minutes on tokens that live a second, with revocations, outages, cancelled requests and rejected posts in
 between. Now and then the garbage is collected and a sample is taken.
 """
@@ -29,7 +30,7 @@ from aioalf import Client, Clock, OAuth2Middleware, TokenError, TokenManager
 from .environments import BUILD
 from .process import Child, cores
 
-__all__ = ("Sample", "main", "outage", "soak", "verdict")
+__all__ = ("Sample", "exchanges", "main", "outage", "soak", "verdict")
 
 _TASKS = 20
 _PAUSE = 31.0  # seconds: the circuit breaker lets one token request through each time
@@ -79,6 +80,35 @@ async def outage(server: Child, port: int, seconds: float, interval: float) -> l
                 sampled = now
                 samples.append(await _sample(server, now))
                 print(f"{samples[-1]}  {samples[-1].token_requests:,} token requests", flush=True)
+        tracemalloc.stop()
+    return samples
+
+
+async def exchanges(server: Child, port: int, number: int, interval: int) -> list[Sample]:
+    """Exchange a token for each of so many incoming requests, with a manager each, and drop the managers.
+
+    :param interval: exchanges from sample to sample.
+    """
+    from aioalf import TokenExchangeManager
+
+    origin = f"http://127.0.0.1:{port}"
+    await asyncio.to_thread(server.ask, "reset")
+    samples: list[Sample] = []
+    async with ClientSession() as tokens, ClientSession() as session:
+        tracemalloc.start()
+        for turn in range(1, number + 1):
+            manager = TokenExchangeManager(
+                f"{origin}/token", "id", "secret", subject_token=f"user-{turn}", session=tokens
+            )
+            client = Client(token_manager=manager, session=session)
+            response = await client.get(f"{origin}/resource")
+            await response.read()
+            if turn % 2:  # the others are dropped as they are
+                await client.close()
+                await manager.close()
+            if turn % interval == 0:
+                samples.append(await _sample(server, turn))
+                print(f"{turn:8,} exchanges  {samples[-1].kib:8,.0f} KiB", flush=True)
         tracemalloc.stop()
     return samples
 
@@ -199,6 +229,7 @@ def main() -> int:
     parser.add_argument(
         "--outage", type=float, default=86400.0, help="simulated seconds of the outage (86400)"
     )
+    parser.add_argument("--exchanges", type=int, default=100_000, help="how many (100,000)")
     given = parser.parse_args()
     logging.getLogger("aioalf").setLevel(logging.CRITICAL)  # the outages are meant
     BUILD.mkdir(parents=True, exist_ok=True)
@@ -207,9 +238,13 @@ def main() -> int:
         port = server.ask("reset")["port"]
         print("An outage of a day, on a clock that is set forward:")
         day = asyncio.run(outage(server, port, given.outage, given.outage / 36))
+        print("An exchange for each request:")
+        exchanged = asyncio.run(
+            exchanges(server, port, given.exchanges, given.exchanges // 10 or 1)
+        )
         print("Bad days:")
         days = asyncio.run(soak(server, port, given.seconds, given.seconds / 36))
-    complaints = verdict(day) + verdict(days)
+    complaints = verdict(day) + verdict(exchanged) + verdict(days)
     for complaint in complaints:
         print(f"Not flat: {complaint}.")
     if not complaints:

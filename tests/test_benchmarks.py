@@ -272,6 +272,16 @@ async def test_an_outage_of_some_simulated_minutes_makes_a_token_request_each_ti
     assert samples[-1].kib < 4096
 
 
+async def test_exchanges_leave_nothing_behind(tmp_path: Path) -> None:
+    """Neither those that were closed nor those that were dropped."""
+    with Child(sys.executable, "benchmarks.server", None, tmp_path / "log") as server:
+        port = server.ask("reset")["port"]
+        samples = await benchmarks.soak.exchanges(server, port, 300, 50)
+    assert len(samples) == 6
+    assert samples[-1].kib - samples[2].kib < 64
+    assert samples[-1].tasks == samples[0].tasks
+
+
 @pytest.mark.parametrize("counted", [14000, None])
 def test_what_is_counted_between_on_and_off_is_shared_among_the_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: int | None
