@@ -19,6 +19,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Coroutine, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +34,13 @@ from aioalf.testing import AuthorizationServer, ReceivedRequest
 __all__ = ("Internet", "code_blocks", "internet", "parse", "run_code")
 
 T = TypeVar("T")
+
+# Who is there with TLS. No other name can be called over https in a document.
+HOSTS = (
+    "example.com *.example.com token.endpoint *.auth0.com login.microsoftonline.com graph.microsoft.com "
+    "*.okta.com accounts.google.com *.googleapis.com github.com api.github.com *.my.salesforce.com"
+).split()
+_HOST: ContextVar[str] = ContextVar("host", default="login.example.com")
 
 
 def parse(path: Path, *, strict: bool = True) -> docutils.nodes.document:
@@ -76,8 +84,8 @@ class _EveryHost(AuthorizationServer):
 
     @property
     def url(self) -> str:
-        """Where the documents say that it is."""
-        return f"http{'s' if self.ssl_context else ''}://login.example.com"
+        """Where the documents say that it is: at whatever host is asked."""
+        return f"http{'s' if self.ssl_context else ''}://{_HOST.get()}"
 
     async def _device(
         self, request: web.BaseRequest, received: ReceivedRequest
@@ -88,12 +96,15 @@ class _EveryHost(AuthorizationServer):
         return response
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
+        _HOST.set(request.host)
         path = request.path.rstrip("/")
         known = path in self._routes or path.startswith(("/resource/", "/.well-known/"))
         if not known:
             asks = request.method == "POST" and request.content_type.endswith("urlencoded")
-            if path.endswith("/token") or (asks and not path):
+            if path.endswith(("/token", "/access_token")) or (asks and not path):
                 request = request.clone(rel_url="/token")
+            elif path.endswith("/device/code"):
+                request = request.clone(rel_url="/device_authorization")
             elif path.endswith("/authorize"):
                 request = request.clone(rel_url=request.rel_url.with_path("/authorize"))
             else:
@@ -157,7 +168,7 @@ def internet(patch: pytest.MonkeyPatch) -> Iterator[Internet]:
     """Put an `Internet` where this process looks for the real one."""
     authority = trustme.CA()
     served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("*.example.com", "example.com", "token.endpoint").configure_cert(served)
+    authority.issue_cert(*HOSTS).configure_cert(served)
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     authority.cert_pem.write_to_path("ca.pem")

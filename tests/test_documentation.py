@@ -27,7 +27,7 @@ import published_examples
 import pytest
 import redis
 from documents import Internet, code_blocks, internet, parse, run_code
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, RSAKey
 from redis_server import running_redis
 
 import aioalf
@@ -163,9 +163,18 @@ def put_into_place(world: Internet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aioalf.Client, "token_manager_class", before)  # puts it back
     key = ECKey.generate_key("P-256")
     public: dict[str, Any] = {**key.as_dict(private=False), "kid": "2026-11"}
+    rsa = RSAKey.generate_key(2048)
+    account = {
+        "client_email": "robot@project.iam.gserviceaccount.com",
+        "private_key": rsa.as_pem(private=True).decode(),
+        "private_key_id": "1",
+        "token_uri": "https://oauth2.googleapis.com/token",
+    }
+    Path("service-account.json").write_text(json.dumps(account))
+    key_of_account: dict[str, Any] = {**rsa.as_dict(private=False), "kid": "1"}
     for server in (world.plain, world.secure):
         server.client_keys = [public]
-        server.issuers = {"robot@example.com": public}
+        server.issuers = {"robot@example.com": public, account["client_email"]: key_of_account}
         server.assertions = server.subject_tokens = ["a.b.c", "the caller's token"]
     Path("key.pem").write_bytes(key.as_pem(private=True))
     Path("refresh-token").write_text(world.plain.issue_refresh_token() + "\n")
