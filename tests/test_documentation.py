@@ -177,6 +177,7 @@ def put_into_place(world: Internet, monkeypatch: pytest.MonkeyPatch) -> None:
         server.issuers = {"robot@example.com": public, account["client_email"]: key_of_account}
         server.assertions = server.subject_tokens = ["a.b.c", "the caller's token"]
     Path("key.pem").write_bytes(key.as_pem(private=True))
+    Path("client-secret").write_text(world.plain.client_secret + "\n")
     Path("refresh-token").write_text(world.plain.issue_refresh_token() + "\n")
     Path("projected-token").write_text("a.b.c\n")
     monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", "projected-token")
@@ -280,6 +281,18 @@ PUBLIC = [value for name in aioalf.__all__ if callable(value := getattr(aioalf, 
 # Parameters of requests (RFC 6749) and of make, not of functions.
 WIRE = {"grant_type", "response_mode", "response_type", "ARGS", "PYTEST_ARGS", "PYTHON", "TOX_ARGS"}
 
+# What docs/with_other_libraries.rst calls by name; they are not installed here.
+OTHERS = {
+    "AIOHTTPTransport",
+    "AiohttpTransport",
+    "AsyncWebClient",
+    "ChClient",
+    "EventSource",
+    "RetryClient",
+    "fsspec.filesystem",
+    "gidgethub.aiohttp.GitHubAPI",
+}
+
 # What the documents call an object of each, in sentences.
 VARIABLES: dict[str, Any] = {
     "client": aioalf.Client,
@@ -337,8 +350,8 @@ def test_every_name_that_a_document_uses_exists(name: str) -> None:
         if found is None or PATH.fullmatch(text):
             continue
         word, after = found[1], found[2] or ""
-        if word in run:
-            continue  # a name in the document's own code, which is run
+        if word in run or word in OTHERS:
+            continue  # in the document's own code, which is run, or not of this library
         if after.startswith("="):
             if word not in _parameters() | WIRE:
                 unknown.add(text)
