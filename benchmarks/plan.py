@@ -26,33 +26,33 @@ class Settings:
     rounds: int = 2  # fresh processes per contender
     fresh: bool = True  # false: one process per environment for everything
     processes: int = 4  # that share a token
-    memory_pairs: int = 150
-    socket_pairs: int = 60
+    memory_pairs: int = 100
+    socket_pairs: int = 40
     block: int = 50  # requests
-    throughput_pairs: int = 12
+    throughput_pairs: int = 8
     throughput_requests: int = 1000
     throughput_tasks: int = 100
     burst: int = 1000
     crowd: int = 10_000
     growth: tuple[tuple[int, int, int], ...] = (  # tasks, requests per block, pairs
-        (1, 200, 16),
-        (10, 500, 16),
-        (100, 1000, 16),
-        (1000, 2000, 6),
+        (1, 200, 12),
+        (10, 500, 12),
+        (100, 1000, 10),
+        (1000, 2000, 4),
         # Several pairs: a block has one full garbage collection or two, as it happens, and each is felt.
-        (10_000, 10_000, 5),
+        (10_000, 10_000, 2),
     )
-    load_seconds: float = 10.0
+    load_seconds: float = 8.0
     load_tasks: int = 50
     load_period: float = 0.05
     import_runs: int = 10
     clients: int = 100
     many: tuple[int, ...] = (10, 100, 1000, 10_000)  # clients
-    exchange_pairs: int = 40
+    exchange_pairs: int = 24
     fleet_processes: int = 8
     fleet: tuple[int, ...] = (1, 8, 64, 128)  # managers in each process
     fleet_load: tuple[int, ...] = (8, 64)  # of those, which see a token expire under load
-    fleet_seconds: float = 9.0  # of that load
+    fleet_seconds: float = 7.0  # of that load
     time_limit: float = 6.0  # seconds, after which whoever still waits counts as unanswered
 
 

@@ -258,7 +258,7 @@ def _fleet(results: Results) -> Table:
         " last of them has its answer, and how many token requests that took: cold, and after the token was"
         " revoked; commands are what Redis counted of the cold start, for each manager. Then a load while"
         " tokens of 4 s expire: requests that were stalled for more than 100 ms, 401s, token requests in"
-        " 9 s.",
+        " 7 s.",
         [
             "",
             "managers",
