@@ -39,7 +39,7 @@ class Settings:
         (10, 500, 12),
         (100, 1000, 10),
         (1000, 2000, 4),
-        # Several pairs: a block has one full garbage collection or two, as it happens, and each is felt.
+        # Not one: a block has one full garbage collection or two, as it happens, and each is felt.
         (10_000, 10_000, 2),
     )
     load_seconds: float = 8.0

@@ -451,3 +451,12 @@ def test_a_client_that_is_not_named_cannot_authenticate(auth: ClientAuth) -> Non
     """It was not applied, and nothing said so."""
     with pytest.raises(TypeError, match=f"{type(auth).__name__} as client_auth needs a client_id"):
         TokenExchangeManager("http://localhost/", subject_token="a", client_auth=auth)
+
+
+@pytest.mark.parametrize("given", ["a token", "t\u00f6ken", "a\nb"])
+async def test_a_token_that_was_given_and_is_none_is_named_as_that(given: str) -> None:
+    """There was no token response that could be at fault; the token is not repeated."""
+    async with StaticTokenManager(given) as one:
+        with pytest.raises(TokenError, match="The token that was given is not one") as caught:
+            await one.get()
+    assert given not in str(caught.value)

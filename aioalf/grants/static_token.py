@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..errors import TokenError
 from ..manager import TokenManager
 from ..sources import Source, check_source, read_needed
 from ..token import Token
@@ -44,7 +46,10 @@ class StaticTokenManager(TokenManager):
         :return: the token, as a token response would hold it; how long it lives is not known.
         :raises TokenError: the source has none.
         """
-        return {"access_token": (await read_needed(self._source, "token")).strip()}
+        token = (await read_needed(self._source, "token")).strip()
+        if not re.fullmatch("[!-~]+", token):
+            raise TokenError("The token that was given is not one: it has to be visible ASCII.")
+        return {"access_token": token}
 
     def _can_fetch(self) -> bool:
         return True
