@@ -384,7 +384,7 @@ async def test_a_static_token_that_is_rejected_is_a_401(server: AuthorizationSer
 async def test_a_static_token_with_a_character_that_it_must_not_have_is_refused() -> None:
     """A header cannot carry it."""
     async with StaticTokenManager("two words") as one:
-        with pytest.raises(TokenError, match="character it must not"):
+        with pytest.raises(TokenError, match="token that was given holds a character it must not"):
             await one.get()
 
 
@@ -451,12 +451,3 @@ def test_a_client_that_is_not_named_cannot_authenticate(auth: ClientAuth) -> Non
     """It was not applied, and nothing said so."""
     with pytest.raises(TypeError, match=f"{type(auth).__name__} as client_auth needs a client_id"):
         TokenExchangeManager("http://localhost/", subject_token="a", client_auth=auth)
-
-
-@pytest.mark.parametrize("given", ["a token", "t\u00f6ken", "a\nb"])
-async def test_a_token_that_was_given_and_is_none_is_named_as_that(given: str) -> None:
-    """There was no token response that could be at fault; the token is not repeated."""
-    async with StaticTokenManager(given) as one:
-        with pytest.raises(TokenError, match="The token that was given is not one") as caught:
-            await one.get()
-    assert given not in str(caught.value)

@@ -48,7 +48,7 @@ class StaticTokenManager(TokenManager):
         """
         token = (await read_needed(self._source, "token")).strip()
         if not re.fullmatch("[!-~]+", token):
-            raise TokenError("The token that was given is not one: it has to be visible ASCII.")
+            raise TokenError("The token that was given holds a character it must not.")
         return {"access_token": token}
 
     def _can_fetch(self) -> bool:
