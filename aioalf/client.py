@@ -47,7 +47,7 @@ class Client(SessionAttributes):
         request to any other origin goes out without it. By default the origin of `base_url`, and without
         that **any origin the caller asks for**: if URLs come from users, name the origins.
     :param unauthorized_statuses: the statuses that say that the token is not accepted, for an API that
-        says so with another one than 401.
+        says so with a different status than 401.
     :param client_auth: how the client authenticates; see `TokenManager`.
     :param token_storage: where the token outlives this object and is shared; borrowed.
     :param token_retries: how often a token request that failed for a transient reason is repeated.

@@ -96,8 +96,8 @@ class PrivateKeyJWT(_SignedAssertion):
         key: ``RS256``, ``ES256``, ``ES384``, ``ES512`` or ``EdDSA``.
     :param key_id: the ``kid`` by which the server finds the public key, if it needs one; by default that of
         a JWK.
-    :param audience: who the assertion is for, if the server wants another one than its issuer identifier,
-        or without that its token endpoint. Entra wants its token endpoint.
+    :param audience: who the assertion is for; by default the server's issuer identifier, or its token
+        endpoint if there is no issuer. Entra wants its token endpoint.
     :param lifetime: how long an assertion counts, in seconds.
     :param headers: further header parameters, such as ``x5t`` or ``x5c``.
     :raises TypeError: a value is of the wrong kind.

@@ -42,7 +42,7 @@ class OAuth2Middleware:
         middleware.
     :param origins: where the token may go, such as ``"https://api.example.com"`` or a list of such.
     :param unauthorized_statuses: the statuses that say that the token is not accepted, for an API that
-        says so with another one than 401.
+        says so with a different status than 401.
     :raises ValueError: `origins` names no origin, or a status is not a client error.
     """
 

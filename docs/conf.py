@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from docutils.nodes import Element, reference
 from sphinx.application import Sphinx
 from sphinx.search.en import SearchEnglish
+from sphinx.util import inspect
+
+from aioalf import TokenManager
 
 _source = (Path(__file__).parent.parent / "aioalf" / "__init__.py").read_text(encoding="utf-8")
 _version = re.search(r'__version__ = "(.+)"', _source)
@@ -78,6 +82,16 @@ def _link(app: Sphinx, env: object, node: Element, content: Element) -> referenc
     return reference("", "", content, refuri=url, internal=False) if url else None
 
 
+def _signature(app: Sphinx, what: str, name: str, obj: Any, options: object, *_: object) -> object:
+    """Show what ``__init__`` of a manager takes: its ``__new__`` takes anything."""
+    if what == "class" and isinstance(obj, type) and issubclass(obj, TokenManager):
+        found = inspect.signature(obj.__init__, bound_method=True)
+        return inspect.stringify_signature(
+            found, show_return_annotation=False, unqualified_typehints=True
+        ), None
+    return None
+
+
 class _Search(SearchEnglish):
     """Sphinx leaves numbers out of its search; here one looks for 401."""
 
@@ -97,5 +111,6 @@ def _let_numbers_through(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.add_search_language(_Search)
+    app.connect("autodoc-process-signature", _signature)
     app.connect("missing-reference", _link)
     app.connect("build-finished", _let_numbers_through)

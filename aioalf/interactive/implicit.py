@@ -68,7 +68,7 @@ class OAuthImplictTokenManager(SignInTokenManager):
     :param options: ``unattended`` (see `AuthorizationCodeTokenManager`) and the other keywords of
         `TokenManager`; `token_request_params` go to the authorization endpoint.
     :raises TypeError: a keyword is unknown.
-    :raises ValueError: a value is none that can be used; the message says why.
+    :raises ValueError: a value cannot be used; the message says why.
     """
 
     _warned = False

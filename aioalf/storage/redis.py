@@ -62,7 +62,7 @@ class RedisTokenStorage(TokenStorage):
     :param lease: seconds for which a holder of the lock that has died keeps others waiting.
     :param clock: judges the lease and the expiry, and waits.
     :raises TokenStorageError: the package is missing; the message says how to install it.
-    :raises ValueError: the URL is none, or the lease is not positive.
+    :raises ValueError: the URL is not one of Redis, or the lease is not positive.
     :raises TypeError: the client is not one for asyncio.
     """
 
