@@ -22,6 +22,7 @@ __all__ = (
 )
 
 
+_MOST_TASKS_OF_SLOW = 100  # with more, a run would take minutes longer
 _MOST_SESSIONS = 1000  # beyond that nothing changes but the time that it takes
 
 
@@ -99,7 +100,8 @@ def growth(plan: Plan) -> dict[str, Figures]:
         able = [
             each
             for each in plan.without("headers").contenders
-            if not any(
+            if not (each.slow and tasks > _MOST_TASKS_OF_SLOW)
+            and not any(
                 "failed" in had for had in figures.get(each.name, {"tasks": {}})["tasks"].values()
             )
         ]

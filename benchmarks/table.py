@@ -136,7 +136,7 @@ def _growth(results: Results) -> Table:
         row = [titled(results, name)]
         for step in steps:
             at = {each: have["tasks"].get(str(step), {}) for each, have in measured.items()}
-            row.append(_times(at[name], floor(at)))
+            row.append(_times(at[name], floor(at)) if at[name] else NONE)
         rows.append(row)
     return Table(
         "Growth",
