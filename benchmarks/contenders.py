@@ -110,8 +110,15 @@ _ALL = [
         scenarios=("many",),
     ),
     Contender(
-        "exchanging",
+        "exchanging-alone",
         "aio-alf TokenExchangeManager",
+        "project",
+        "with_aioalf:OneExchangeAndHeader",
+        scenarios=("exchange",),
+    ),
+    Contender(
+        "exchanging",
+        "the same, and a Client",
         "project",
         "with_aioalf:OneExchange",
         scenarios=("exchange",),

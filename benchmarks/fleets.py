@@ -21,9 +21,8 @@ __all__ = ("fleet",)
 _LATENCY = 0.2  # seconds that a token request takes
 _LIFETIME = 4.0  # seconds that a token lives which expires under load
 _STALLED = 0.1  # seconds
-_WITHOUT_STORAGE = ("handwritten", "old", "peer", "authlib")
+_WITHOUT_STORAGE = ("handwritten", "old", "peer")  # authlib has to be told to fetch its first token
 _MOST_OF_OTHERS = 64  # managers in a process: who shares nothing has a token request for each
-_MOST_OF_SLOW = 8  # authlib takes 15 ms to make one
 
 
 def fleet(plan: Plan) -> dict[str, Figures]:
@@ -57,8 +56,8 @@ class _Fleet:
     def points(self) -> list[dict[str, Any]]:
         """Measure with ever more managers: first one in one process, then so many in each of several."""
         s = self._plan.settings
-        most = _MOST_OF_SLOW if self._contender.slow else _MOST_OF_OTHERS
-        numbers = [each for each in s.fleet if self._contender.has_storage or each <= most]
+        shares = self._contender.has_storage
+        numbers = [each for each in s.fleet if shares or each <= _MOST_OF_OTHERS]
         with several(self._plan, self._contender, s.fleet_processes) as workers:
             points = self._cold_and_revoked(workers[:1], 1)
             for number in numbers:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .charts import draw
+from .quiet import BUSY
 from .table import Results, figures, floor, ratio, rst, tables, titled
 
 __all__ = ("findings", "write_page")
@@ -101,6 +102,9 @@ def _setting(results: Results) -> str:
     lines += [".. list-table::", "   :header-rows: 1", ""]
     for row in rows:
         lines += [f"   {' ' if at else '*'} - {cell}".rstrip() for at, cell in enumerate(row)]
+    busy = [each["title"] for each in results["scenarios"].values() if each.get("taken", 0) > BUSY]
+    if busy:
+        lines.append(f"\nOthers were at work on the machine during: {', '.join(busy)}.")
     for title in results["not_installed"]:
         lines.append(f"\n{title} could not be installed for this run.")
     return "\n".join(lines) + "\n"

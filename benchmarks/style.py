@@ -16,6 +16,7 @@ COLOURS = {
     "refreshing": "c-ours",
     "sharing": "c-door",
     "exchanging": "c-ours",
+    "exchanging-alone": "c-ours",
     "two-requests": "c-bare",
     "handwritten": "c-hand",
     "old": "c-old",

@@ -302,7 +302,8 @@ def _many(results: Results) -> Table:
     return Table(
         "Many clients",
         "What each of so many open clients holds that has sent one request, and the CPU that it took to"
-        " make it and send that, in memory. With a shared session, all have one manager and one session.",
+        " make it and send that, in memory; one with a manager of its own has made a token request, too."
+        " With a shared session, all have one manager and one session.",
         ["clients", *[f"{step:,}" for step in steps]],
         rows,
     )

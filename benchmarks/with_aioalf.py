@@ -20,7 +20,14 @@ from .contenders import Arena
 from .server import SEED
 from .with_aiohttp import OverSession, connector
 
-__all__ = ("OneExchange", "OverClient", "OverMiddleware", "OverRefreshToken", "OverShared")
+__all__ = (
+    "OneExchange",
+    "OneExchangeAndHeader",
+    "OverClient",
+    "OverMiddleware",
+    "OverRefreshToken",
+    "OverShared",
+)
 
 
 def _storage(arena: Arena) -> TokenStorage | None:
@@ -135,15 +142,19 @@ class OneExchange:
         self._tokens, self._session = ClientSession(), ClientSession()
         self._users = 0
 
-    async def get(self) -> int:
+    def manager(self) -> TokenExchangeManager:
+        """One for the next user."""
         self._users += 1
-        manager = TokenExchangeManager(
+        return TokenExchangeManager(
             self._arena.token_endpoint,
             "id",
             "secret",
             subject_token=f"token-of-user-{self._users}",
             session=self._tokens,
         )
+
+    async def get(self) -> int:
+        manager = self.manager()
         async with manager, Client(token_manager=manager, session=self._session) as client:
             response = await client.request("GET", self._arena.resource)
             await response.read()
@@ -152,3 +163,15 @@ class OneExchange:
     async def close(self) -> None:
         await self._tokens.close()
         await self._session.close()
+
+
+class OneExchangeAndHeader(OneExchange):
+    """The same without a client: the token goes into a header by hand."""
+
+    async def get(self) -> int:
+        async with self.manager() as manager:
+            token = await manager.get()
+        headers = {"Authorization": f"Bearer {token.access_token}"}
+        response = await self._session.request("GET", self._arena.resource, headers=headers)
+        await response.read()
+        return response.status
