@@ -267,7 +267,9 @@ def test_every_extra_that_a_document_installs_exists(name: str) -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_command_that_a_document_names_exists(name: str) -> None:
     """``python -m aioalf x`` has a help page."""
-    for command in sorted(set(re.findall(r"python3? -m aioalf ([a-z]+)", commands(name)))):
+    for command in sorted(
+        set(re.findall(r"(?:python3? -m aioalf|^ *aioalf) ([a-z]+)", commands(name), re.M))
+    ):
         done = subprocess.run(
             [sys.executable, "-m", "aioalf", command, "--help"],
             capture_output=True,
