@@ -105,7 +105,6 @@ class TokenRequestFailed(Event):
 
     @property
     def level(self) -> int:
-        """WARNING."""
         return logging.WARNING
 
     def __str__(self) -> str:

@@ -20,7 +20,8 @@ from redis_server import running_redis
 
 from aioalf.clock import Clock
 from aioalf.errors import TokenStorageError
-from aioalf.storage.redis import _ACQUIRE, RedisTokenStorage, _Lease
+from aioalf.storage.lease import TimedLease as _Lease
+from aioalf.storage.redis import _ACQUIRE, RedisTokenStorage
 
 
 @pytest.fixture(scope="session")

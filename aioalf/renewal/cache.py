@@ -275,8 +275,7 @@ class TokenCache:
         if self.on_event is not None or logger.isEnabledFor(logging.INFO):
             from .log import tell_of_token
 
-            why = "rejected" if replaced is not None and reason == "expired" else reason
-            tell_of_token(self, token, why, begun, fetched=fetched)
+            tell_of_token(self, token, reason, replaced, begun, fetched=fetched)
         flight.land(token)
         return token
 
@@ -302,8 +301,4 @@ class TokenCache:
             await self.flights.end(error, timeout)
         if self.stored is not None:
             await self.stored.close()
-        self.fetcher.fetch = _closed  # no circle: a manager may be made for each incoming request
-
-
-async def _closed(previous: Token | None) -> Token:
-    raise TokenError("The token manager is closed.")
+        self.fetcher.close()

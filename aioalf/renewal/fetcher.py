@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
-from ..errors import SignInRequired, TokenHTTPError
+from ..errors import SignInRequired, TokenError, TokenHTTPError
 from ..token import Token
 from .single_flight import Flight, SingleFlight
 
@@ -114,6 +114,10 @@ class TokenFetcher:
         finally:
             flight.asking = False
 
+    def close(self) -> None:
+        """Let go of the manager: no circle is left, for one may be made for each incoming request."""
+        self.fetch = _closed
+
     def stop_asking(self) -> None:
         """Take note that the person has done their part: the rest is done though no task waits for it."""
         if (flight := self._flight()) is not None:
@@ -127,3 +131,7 @@ class TokenFetcher:
     def _flight(self) -> Flight | None:
         flight = self._flights.last
         return flight if flight is not None and flight.called_from_inside else None
+
+
+async def _closed(previous: Token | None) -> Token:
+    raise TokenError("The token manager is closed.")

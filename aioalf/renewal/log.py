@@ -38,12 +38,21 @@ def tell(cache: TokenCache, event: Event) -> None:
 
 
 def tell_of_token(
-    cache: TokenCache, token: Token, reason: Reason, begun: float, *, fetched: bool
+    cache: TokenCache,
+    token: Token,
+    reason: Reason,
+    replaced: Token | None,
+    begun: float,
+    *,
+    fetched: bool,
 ) -> None:
     """Tell that there is a new token.
 
+    :param replaced: the token that an API had rejected, if one had.
     :param begun: when the renewal began, on the monotonic clock.
     """
+    if replaced is not None and reason == "expired":
+        reason = "rejected"  # by the request before this one, which could not be sent again
     lifetime = None if token.expires_at is None else token.expires_at - cache.clock.time()
     seconds = cache.clock.monotonic() - begun
     name = fingerprint(token.access_token)

@@ -11,10 +11,9 @@ import asyncio
 import inspect
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any
 
 from .._tasks import wait_bounded
 from ..clock import Clock
@@ -23,11 +22,12 @@ from ..redaction import redact
 from ..token import Token
 from .base import Lease, TokenStorage
 from .record import read_line, write_line
+from .turns import Look, TokenFound, Turn, turn_of
 
 if TYPE_CHECKING:
     from ..events import EventHook
 
-__all__ = ("GuardedStorage", "Look", "TokenFound")
+__all__ = ("GuardedStorage",)
 
 logger: logging.Logger = logging.getLogger("aioalf")
 
@@ -37,33 +37,6 @@ _FIRST_LOOK = (
 )
 _SOON = 1.0  # seconds
 _LAST_LOOK = 2.0  # seconds between two looks, at most
-
-#: Returns the token that a lock is waited for, if another has stored it; the argument is one that is known
-#: to be stored.
-Look: TypeAlias = "Callable[[Token | None], Awaitable[Token | None]]"
-
-
-class _Turn(asyncio.Lock):
-    """Whose turn it is, of all managers of one process and one slot, to ask for the storage's lock."""
-
-    #: The token that the last of them has found or stored.
-    token: Token | None = None
-
-
-_turns: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, int, str], _Turn] = (
-    WeakValueDictionary()
-)
-
-
-class TokenFound(Exception):
-    """Another has stored the token that a lock was waited for.
-
-    :param token: that one.
-    """
-
-    def __init__(self, token: Token) -> None:
-        super().__init__()
-        self.token = token
 
 
 class GuardedStorage:
@@ -90,7 +63,7 @@ class GuardedStorage:
         self._clock = clock or Clock()
         self._on_event = on_event
         self._slot: Any = None  # what for_key returns: a storage, or something shaped like one
-        self._turn: _Turn | None = None  # while it is this one's
+        self._turn: Turn | None = None  # while it is this one's
         self._failing: set[str] = set()
         self._passed_by_until = 0.0
 
@@ -183,8 +156,7 @@ class GuardedStorage:
         if (lock := getattr(self._target(), "lock", None)) is None:
             yield None
             return
-        key = asyncio.get_running_loop(), id(self._storage), self._binding
-        turn = _turns.setdefault(key, _Turn())
+        turn = turn_of(self._storage, self._binding)
         waited = turn.locked()
         async with turn:
             if waited and (found := await look(turn.token)) is not None:

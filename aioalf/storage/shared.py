@@ -13,7 +13,8 @@ from .._tasks import detached
 from ..backoff import backoff
 from ..clock import Clock
 from ..token import CachedToken, Token, issued_later, without_refresh_token
-from .guarded import GuardedStorage, Look, TokenFound
+from .guarded import GuardedStorage
+from .turns import Look, TokenFound
 
 __all__ = ("StoredToken",)
 
