@@ -62,8 +62,8 @@ def test_the_tests_of_both_services_pass(files: Path) -> None:
 
     The setting is what pytest-asyncio warns of otherwise.
     """
-    settings = ("-W", "error", "-W", "ignore:Using `httpx`")
-    settings += ("-o", "asyncio_default_fixture_loop_scope=function")
+    loops = "asyncio_default_fixture_loop_scope=function"
+    settings = ("-W", "error", "-W", "ignore:Using `httpx`", "-o", loops)
     output = run(files, "-m", "pytest", "-q", "-p", "no:cacheprovider", *settings)
     assert "2 passed" in output
 
