@@ -58,8 +58,12 @@ def test_the_first_file_prints_what_the_page_says(files: Path) -> None:
 
 
 def test_the_tests_of_both_services_pass(files: Path) -> None:
-    """``pytest``, with warnings as errors; the one setting is what pytest-asyncio warns of otherwise."""
-    settings = ("-W", "error", "-o", "asyncio_default_fixture_loop_scope=function")
+    """``pytest``, with warnings as errors, but for one about the package that Starlette's client uses.
+
+    The setting is what pytest-asyncio warns of otherwise.
+    """
+    loops = "asyncio_default_fixture_loop_scope=function"
+    settings = ("-W", "error", "-W", "ignore:Using `httpx`", "-o", loops)
     output = run(files, "-m", "pytest", "-q", "-p", "no:cacheprovider", *settings)
     assert "2 passed" in output
 
