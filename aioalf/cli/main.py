@@ -7,11 +7,13 @@ command line, where every user of the machine could read it, and none is shown.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
+import signal
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .arguments import read_arguments
 from .errors import CommandError, ExitStatus, command_error, one_line
@@ -104,9 +106,32 @@ def _demo() -> int:
     return asyncio.run(demo.run(open_stdout()))
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run_loop(work: Coroutine[Any, Any, int]) -> int:
+    """Run it in an event loop; Ctrl-C cancels it, as it does in Python 3.11 and later.
+
+    In 3.10 it is raised wherever Python is at that moment, and is lost if that is a destructor.
+    """
     import asyncio
 
+    ignored = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    if (
+        sys.version_info >= (3, 11) or ignored
+    ):  # a shell lets those ignore it that are in its background
+        return asyncio.run(work)
+
+    async def interruptible() -> int:
+        task = asyncio.ensure_future(work)
+        with contextlib.suppress(NotImplementedError):  # on Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+    return asyncio.run(interruptible())
+
+
+def _run(args: argparse.Namespace) -> int:
     from ..errors import TokenError
     from .login import login, logout
     from .managers import manager_of, storage_of
@@ -133,7 +158,7 @@ def _run(args: argparse.Namespace) -> int:
             return await (login if args.command == "login" else logout)(args, manager)
 
     try:
-        return asyncio.run(work())
+        return _run_loop(work())
     except TokenError:
         if not secret.missed:
             raise
@@ -141,7 +166,7 @@ def _run(args: argparse.Namespace) -> int:
     # over does nothing twice: the URL has been asked nothing yet, or has answered 401.
     secret.value = ask_secret(args)
     secret.missed = False
-    return asyncio.run(work())
+    return _run_loop(work())
 
 
 async def _print_token(args: argparse.Namespace, manager: TokenManager) -> int:
