@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from aioalf import Client, TokenManager
+from aioalf import Client, TokenError, TokenManager
 from aioalf.testing import AuthorizationServer
 
 ROOT = Path(__file__).parents[1]
@@ -111,6 +111,35 @@ def test_it_starts_again_at_its_port_with_its_tokens() -> None:
     with server:
         assert server.port == port
         assert server.accepts(token)
+
+
+def test_an_outage_begins_and_ends_in_the_loop_of_the_test() -> None:
+    """`close` and `start` work in the thread of the server, whoever awaits them."""
+
+    async def outage(server: AuthorizationServer) -> None:
+        await server.close()
+        with pytest.raises(TokenError, match="No connection"):
+            await status_of(server)
+        await server.start()
+
+    with AuthorizationServer() as server:
+        port, token = server.port, server.issue()
+        asyncio.run(outage(server))
+        assert (server.port, server.accepts(token)) == (port, True)
+        assert asyncio.run(status_of(server)) == 200
+
+
+async def test_who_still_waits_when_the_block_is_left_waits_no_longer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """And asyncio complains of no task."""
+    server = await asyncio.to_thread(AuthorizationServer().__enter__)
+    waiting = asyncio.ensure_future(server.wait_until(lambda: False))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(server.__exit__)
+    await asyncio.wait({waiting}, timeout=5)
+    assert waiting.cancelled()
+    assert caplog.text == ""
 
 
 def test_a_test_that_fails_and_a_start_that_fails_leave_no_thread() -> None:

@@ -36,7 +36,7 @@ from .resources import (
     send_events,
 )
 from .script import LOST, ScriptedResponses
-from .threaded import from_any_thread
+from .threaded import from_any_loop, from_any_thread
 from .token_endpoint import token_response
 from .verification_page import verification_page
 
@@ -104,6 +104,7 @@ class AuthorizationServer(Addresses, ScriptedResponses):
         """The number of TCP connections that were accepted."""
         return self._connections + (self._listener.accepted if self._listener else 0)
 
+    @from_any_loop
     async def start(self) -> None:
         """Listen. After `close` it may be started again: same port, same tokens, same counters.
 
@@ -115,6 +116,7 @@ class AuthorizationServer(Addresses, ScriptedResponses):
         self._listener = Listener(self._dispatch, self._tell, self.port, self.ssl_context)
         self.port: int = self._listener.port
 
+    @from_any_loop
     async def close(self) -> None:
         """Stop listening and close every connection at once, whatever it is doing."""
         listener, self._listener = self._listener, None
@@ -122,6 +124,7 @@ class AuthorizationServer(Addresses, ScriptedResponses):
             self._connections += listener.accepted
             await listener.end()
 
+    @from_any_loop
     async def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until something that depends on what has arrived is true.
 
@@ -130,10 +133,6 @@ class AuthorizationServer(Addresses, ScriptedResponses):
         :param condition: asked at once and after every arrival: a connection, the head of a request,
             a whole request.
         """
-        if self.elsewhere and self._loop is not None:
-            waiting = asyncio.run_coroutine_threadsafe(self.wait_until(condition), self._loop)
-            await asyncio.wrap_future(waiting)
-            return
         while not condition():
             if self._news is None:
                 self._news = asyncio.Event()

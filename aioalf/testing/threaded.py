@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-__all__ = ("Threaded", "from_any_thread")
+__all__ = ("Threaded", "from_any_loop", "from_any_thread")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,6 +72,12 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
+        if left := asyncio.all_tasks(
+            loop
+        ):  # who waits for them in another thread is not to wait for ever
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(left))
         loop.run_until_complete(loop.shutdown_asyncgens())
         asyncio.set_event_loop(None)
         loop.close()
@@ -89,5 +95,20 @@ def from_any_thread(method: Callable[Concatenate[S, P], T]) -> Callable[Concaten
             return method(self, *args, **options)
 
         return self.do(work())
+
+    return call
+
+
+def from_any_loop(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Make a coroutine method do its work in the loop of the server, whoever awaits it."""
+
+    @functools.wraps(method)
+    async def call(self: S, /, *args: P.args, **options: P.kwargs) -> T:
+        if not self.elsewhere or self._loop is None:
+            return await method(self, *args, **options)
+        work = asyncio.run_coroutine_threadsafe(method(self, *args, **options), self._loop)
+        return await asyncio.wrap_future(work)
 
     return call
