@@ -75,7 +75,8 @@ setup(
     py_modules=["pytest_aioalf"],
     entry_points={
         "console_scripts": ["aioalf = aioalf.cli.main:main"],
-        "pytest11": ["aioalf = pytest_aioalf"],
+        # By the name of its module, or pytest takes `-p pytest_aioalf` for a second plugin and fails.
+        "pytest11": ["pytest_aioalf = pytest_aioalf"],
     },
     zip_safe=False,
     python_requires=">=3.10",

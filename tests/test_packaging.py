@@ -146,6 +146,22 @@ def test_the_wheel_holds_what_it_should(wheel: Path) -> None:
     }
 
 
+def test_the_pytest_plugin_may_also_be_named_by_a_project(wheel: Path, tmp_path: Path) -> None:
+    """By ``-p pytest_aioalf`` or ``pytest_plugins``: under another name, pytest would refuse the second."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    (tmp_path / "conftest.py").write_text("pytest_plugins = ['pytest_aioalf']")
+    (tmp_path / "test_it.py").write_text("def test_it(authorization_server): ...")
+    program = (
+        "import sys, os; sys.path.insert(0, os.getcwd()); import importlib.metadata as m, pytest\n"
+        "ours, every = m.distribution('aio-alf'), m.distributions\n"
+        "m.distributions = lambda **_: [d for d in every() if d.name != 'aio-alf'] + [ours]\n"
+        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', *sys.argv[1:], 'test_it.py']))"
+    )
+    for options in ((), ("-p", "pytest_aioalf")):
+        run(sys.executable, "-c", program, *options, cwd=tmp_path)
+
+
 def test_the_sdist_gives_the_same_wheel(wheel: Path, wheel_of_the_sdist: Path) -> None:
     """Every folder is in it, and it installs."""
 
