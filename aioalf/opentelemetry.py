@@ -6,6 +6,7 @@ of a library. Attributes have few values: none is a token, a user or a URL.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 
@@ -35,8 +36,8 @@ def telemetry(
 
     Counters: ``aioalf.tokens`` (by ``reason`` and ``source``), ``aioalf.rejections`` (by ``outcome``),
     ``aioalf.sign_ins`` (by ``outcome``), ``aioalf.storage.failures`` (by ``call``). A histogram in seconds:
-    ``aioalf.token.duration`` (by ``reason``, and by ``error.type`` if it failed). A span for each renewal,
-    ``aioalf.token``, whose parent is the span of the task that began the renewal.
+    ``aioalf.token.duration`` (by ``reason`` and ``source``, or ``error.type`` if it failed). A span for
+    each renewal, ``aioalf.token``, whose parent is the span of the task that began the renewal.
 
     An exporter that is gone is the SDK's matter: nothing here waits for it.
 
@@ -71,16 +72,21 @@ def telemetry(
             tokens.add(1, of)
             renewal(event, of)
         elif isinstance(event, TokenRequestFailed):
-            error = event.error or (str(event.status) if event.status else "no_answer")
+            error = _code(event.error) or (str(event.status) if event.status else "no_answer")
             renewal(event, {"reason": event.reason, "error.type": error})
         elif isinstance(event, RequestResent):
             rejections.add(1, {"outcome": "accepted" if event.accepted else "rejected_again"})
         elif isinstance(event, RejectionKept):
             rejections.add(1, {"outcome": f"kept_{event.reason}"})
         elif isinstance(event, (SignInDone, SignInFailed)):
-            outcome = "done" if isinstance(event, SignInDone) else event.error or "no_answer"
+            outcome = "done" if isinstance(event, SignInDone) else _code(event.error) or "no_answer"
             sign_ins.add(1, {"outcome": outcome})
         elif isinstance(event, StorageFailed):
             storage.add(1, {"call": event.call})
 
     return hook
+
+
+def _code(error: str | None) -> str | None:
+    """Return an error code as an attribute; servers put all kinds of text into one."""
+    return "_OTHER" if error and not re.fullmatch("[a-z_]{1,40}", error) else error

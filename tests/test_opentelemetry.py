@@ -8,7 +8,7 @@ import pytest
 from managing import manager_for
 
 from aioalf import Client, TokenHTTPError, TokenStorage
-from aioalf.events import RejectionKept, SignInDone, SignInFailed, StorageFailed
+from aioalf.events import RejectionKept, SignInDone, SignInFailed, StorageFailed, TokenRequestFailed
 from aioalf.testing import AuthorizationServer
 
 sdk_metrics = pytest.importorskip("opentelemetry.sdk.metrics")
@@ -100,6 +100,18 @@ async def test_a_failure_has_its_error_code_and_no_secret(server: AuthorizationS
     (span,) = collected.spans
     assert not span.status.is_ok
     assert "s3cr3t" not in span.to_json()
+
+
+def test_an_error_code_that_is_no_code_is_not_an_attribute() -> None:
+    """A server may put the number of the request into it: each would be a metric of its own."""
+    collected = Collected()
+    for number in range(3):
+        text = f"invalid_grant: request {number}"
+        collected.hook(SignInFailed(text, 2.0))
+        collected.hook(TokenRequestFailed("first", text, 400, "no", 0.1, 0.0, 0.0))
+    assert collected.counts("aioalf.sign_ins") == {(("outcome", "_OTHER"),): 3}
+    (attributes,) = collected.points("aioalf.token.duration")
+    assert attributes == (("error.type", "_OTHER"), ("reason", "first"))
 
 
 def test_every_other_event_has_its_counter() -> None:
