@@ -6,10 +6,13 @@ Each event is what one record of the log says, and is also that record: ``str(ev
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 from typing import Literal, TypeAlias
 
@@ -91,7 +94,8 @@ class TokenRequestFailed(Event):
     :param status: the HTTP status, if the server answered.
     :param message: what is wrong.
     :param seconds: how long that took.
-    :param old_token_serves: for how many seconds the old token goes on serving; 0 if it does not.
+    :param old_token_serves: for how many seconds the old token goes on serving; 0 if it does not, and
+        infinity if the server does not say how long.
     :param pause: for how many seconds nothing is asked; 0 if the next request may ask.
     """
 
@@ -111,8 +115,11 @@ class TokenRequestFailed(Event):
         end = "" if self.message.endswith("?") else "."
         if not self.old_token_serves:
             return f"No token: {self.message}{end}"
-        left = f"{self.old_token_serves:.0f}"
-        return f"The token was not renewed ahead, the old one serves for {left} s more: {self.message}{end}"
+        ahead = " ahead" if self.reason == "ahead" else ""
+        left = f"serves for {self.old_token_serves:.0f} s more"
+        if self.old_token_serves == inf:
+            left = "goes on serving"
+        return f"The token was not renewed{ahead}, the old one {left}: {self.message}{end}"
 
 
 @dataclass(frozen=True)
@@ -207,7 +214,7 @@ class SignInDone(Event):
 
 @dataclass(frozen=True)
 class SignInFailed(Event):
-    """A sign-in was refused, failed, or did not come in time.
+    """A sign-in was refused, failed, did not come in time, or was given up as no task waits for it.
 
     :param error: the OAuth error code, such as ``access_denied``, if there is one.
     :param seconds: how long that took.
@@ -279,15 +286,24 @@ def check_hook(hook: object) -> None:
         )
 
 
-def emit(event: Event, hook: EventHook | None) -> None:
-    """Log an event and tell it to the hook, which cannot break anything."""
+def emit(event: Event, hook: EventHook | None, context: contextvars.Context | None = None) -> None:
+    """Log an event and tell it to the hook, which cannot break anything.
+
+    :param context: where to do that; by default in the one that runs.
+    """
+    if context is not None:
+        context.run(emit, event, hook)
+        return
     logger.log(event.level, "%s", event)
     if hook is None:
         return
     begun = monotonic()
     try:
         returned = hook(event)
-    except Exception as error:
+    except (
+        Exception,
+        asyncio.CancelledError,
+    ) as error:  # of a future; nobody has cancelled this task
         _tell_once(hook, f"raised {type(error).__name__}", exc_info=True)
         return
     if inspect.iscoroutine(returned):

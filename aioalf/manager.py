@@ -175,7 +175,12 @@ class TokenManager(ManagerVerbs, OverridableSteps):
 
         cache = self._cache
         guarded = GuardedStorage(
-            storage, self._binding(), self.storage_timeout, cache.clock, cache.on_event
+            storage,
+            self._binding(),
+            self.storage_timeout,
+            cache.clock,
+            cache.on_event,
+            cache.flights.context,
         )
         cache.stored = StoredToken(guarded, cache.clock, cache.lock_timeout, cache.expiry_margin)
 

@@ -37,6 +37,7 @@ from aioalf.events import (
     TokenRequestFailed,
 )
 from aioalf.testing import AuthorizationServer
+from aioalf.token import Token
 
 
 def reasons(events: list[Event]) -> list[tuple[str, str]]:
@@ -292,6 +293,133 @@ async def test_a_renewal_is_one_line_at_info_with_its_reason_and_its_life(
     assert token.access_token not in caplog.text
 
 
+async def test_a_storage_that_fails_is_told_in_the_context_of_the_task_that_began_the_renewal(
+    clock: FakeClock,
+) -> None:
+    """So the hook knows the request, and a task that it starts there may ask for the token."""
+    request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="none")
+    seen: list[str] = []
+    tasks: list[asyncio.Task[Any]] = []
+
+    class Gone(OneSlot):
+        def load(self) -> str | None:
+            raise OSError("gone")
+
+    def ask(event: Event) -> None:
+        seen.append(request_id.get())
+        tasks.append(asyncio.ensure_future(manager.get()))
+
+    manager = Fetching(clock, token_storage=Gone(), on_event=ask)
+    request_id.set("r-1")
+    token = await manager.get()
+    assert [await task for task in tasks] == [token, token]
+    assert seen == ["r-1", "r-1"]
+    await manager.close()
+
+
+async def test_a_renewal_that_took_too_long_is_told_as_one_that_failed(clock: FakeClock) -> None:
+    """No error of the server's, and none that the renewal has raised, says so."""
+    events: list[Event] = []
+    manager = Fetching(clock, on_event=events.append)
+    manager.gate = asyncio.Event()
+    manager._cache.lock_timeout = manager._cache.fetch_timeout = 0.0
+    with pytest.raises(TokenError, match="given up"):
+        await manager.get()
+    await until(lambda: bool(events))
+    (failed,) = events
+    assert isinstance(failed, TokenRequestFailed)
+    assert (failed.reason, "given up" in failed.message) == ("first", True)
+    await manager.close()
+
+
+@pytest.mark.parametrize(("life", "left"), [(3600, 3590.0), (None, float("inf"))])
+async def test_a_demand_that_failed_says_that_the_old_token_goes_on_serving(
+    clock: FakeClock, life: int | None, left: float
+) -> None:
+    """Nobody has rejected it, and the next request gets it."""
+    events: list[Event] = []
+    first = {"access_token": "a"} | ({} if life is None else {"expires_in": life})
+    manager = Fetching(clock, first, TokenError("no"), on_event=events.append)
+    token = await manager.get()
+    with pytest.raises(TokenError):
+        await manager.reset_token()
+    assert await manager.get() is token
+    failed = events[-1]
+    assert isinstance(failed, TokenRequestFailed)
+    assert (failed.reason, failed.old_token_serves) == ("forced", left)
+    serves = "serves for 3590 s more" if life else "goes on serving"
+    assert str(failed) == f"The token was not renewed, the old one {serves}: no."
+    await manager.close()
+
+
+async def test_a_renewal_after_a_rejection_that_failed_has_the_reason_of_one_that_did_not(
+    clock: FakeClock,
+) -> None:
+    """The token was rejected by a request that could not be sent again."""
+    events: list[Event] = []
+    manager = Fetching(
+        clock, {"access_token": "a"}, TokenError("no"), TokenError("no"), on_event=events.append
+    )
+    manager.renew_in_background(await manager.get())
+    await until(lambda: len(events) == 2 and manager._cache.flights.current is None)
+    with pytest.raises(TokenError):
+        await manager.get()
+    await manager.get()
+    told = [e.reason for e in events if isinstance(e, (TokenObtained, TokenRequestFailed))]
+    assert told == ["first", "rejected", "rejected", "rejected"]
+    await manager.close()
+
+
+@pytest.mark.parametrize("how", ["error", "nobody waits"])
+async def test_every_sign_in_that_begins_has_an_end(
+    server: AuthorizationServer, clock: FakeClock, how: str
+) -> None:
+    """Also one whose code is not exchanged, and one that is given up: else a gauge of them only rises."""
+    events: list[Event] = []
+
+    class Absent(DeviceTokenManager):
+        async def _ask_person(self) -> dict[str, Any]:
+            if how == "error":
+                raise TokenHTTPError("no", 400, error="invalid_grant")
+            await asyncio.Event().wait()
+            return {}
+
+    person = Absent(server.token_endpoint, "id", clock=clock, on_event=events.append)
+    waiting = asyncio.ensure_future(person.get())
+    await until(lambda: bool(events))
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await until(lambda: len(events) > 1)
+    assert events[:2] == [
+        SignInBegun(),
+        SignInFailed("invalid_grant" if how == "error" else None, 0.0),
+    ]
+    await person.close()
+
+
+async def test_a_token_that_came_into_the_storage_during_a_refresh_is_from_the_storage(
+    clock: FakeClock,
+) -> None:
+    """Another process was faster, so the refresh token was refused."""
+    events: list[Event] = []
+    storage = TokenStorage()
+    first = {"access_token": "a", "expires_in": 100, "refresh_token": "r-1"}
+    refused = TokenHTTPError("no", 400, error="invalid_grant")
+    manager = Fetching(clock, first, refused, token_storage=storage, on_event=events.append)
+    await manager.get()
+    clock.advance(200)
+    manager.gate = asyncio.Event()
+    waiting = asyncio.ensure_future(manager.get())
+    await until(lambda: len(manager.fetches) == 2)
+    assert manager._cache.stored is not None
+    newer = Token("b", 100, expires_at=clock.time() + 100, refresh_token="r-2")
+    await manager._cache.stored._storage.save(newer)
+    manager.gate.set()
+    assert (await waiting).access_token == "b"
+    assert reasons(events) == [("first", "endpoint"), ("expired", "storage")]
+    await manager.close()
+
+
 # -- bad hooks
 
 
@@ -329,6 +457,22 @@ async def test_a_hook_that_returns_a_coroutine_or_blocks_is_named(
     text = caplog.text
     assert "returned a coroutine, which nobody waits for" in text
     assert "for which every task had to wait" in text
+
+
+async def test_a_hook_that_asks_a_cancelled_future_does_not_cancel_the_renewal(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its error is that of a cancellation, and nobody has cancelled the task."""
+
+    def asking(event: Event) -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        future.result()
+
+    manager = Fetching(clock, on_event=asking)
+    assert (await manager.get()).access_token == "token-1"
+    assert "asking raised CancelledError" in caplog.text
+    await manager.close()
 
 
 @pytest.mark.parametrize("kind", ["text", "coroutine", "object"])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import AuthorizationError, TokenError
+from ..errors import AuthorizationError, TokenError, TokenHTTPError
 from ..events import SignInBegun, SignInDone, SignInFailed
 from ..manager import TokenManager
 from ..protocol.token_endpoint import TOKEN_ENDPOINT
@@ -113,10 +114,12 @@ class SignInTokenManager(TokenManager):
         begun = cache.clock.monotonic()
         try:
             response = await self._ask_person()
-        except AuthorizationError as error:
-            # Now, while the storage is locked: the next in line must not open a window.
-            cache.breaker.record_refusal(error)
-            tell(cache, SignInFailed(error.error, cache.clock.monotonic() - begun))
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, AuthorizationError):
+                # Now, while the storage is locked: the next in line must not open a window.
+                cache.breaker.record_refusal(error)
+            code = error.error if isinstance(error, (AuthorizationError, TokenHTTPError)) else None
+            tell(cache, SignInFailed(code, cache.clock.monotonic() - begun))
             raise
         tell(cache, SignInDone(cache.clock.monotonic() - begun))
         if not response.get("refresh_token"):

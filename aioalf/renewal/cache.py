@@ -225,6 +225,8 @@ class TokenCache:
         loop, flight = get_running_loop(), self.flights.last
         assert flight is not None
         before, begun = None if self.cached is None else self.cached.token, self.clock.monotonic()
+        # Rejected by the request before this one, which could not be sent again?
+        why: Reason = "rejected" if replaced is not None and reason == "expired" else reason
         if last is not None and last.task is not None:  # given up, and still giving back its port
             from .._tasks import wait_done
 
@@ -252,11 +254,13 @@ class TokenCache:
                 )
             signed_in = fetched and flight.asked
             self.put(token, unproven=signed_in)
-        except Exception as error:
-            if not loop.is_closed():  # else the task is being collected
+        except (Exception, asyncio.CancelledError) as error:
+            failure = error if isinstance(error, Exception) else flight.timed_out
+            if failure is not None and not loop.is_closed():  # else the task is being collected
                 from .log import tell_of_failure
 
-                tell_of_failure(self, error, reason, begun, flight)
+                tell_of_failure(self, failure, why, begun, flight)
+            failure = None  # it keeps this frame
             raise
         finally:
             flight.fetching = False
@@ -275,7 +279,7 @@ class TokenCache:
         if self.on_event is not None or logger.isEnabledFor(logging.INFO):
             from .log import tell_of_token
 
-            tell_of_token(self, token, reason, replaced, begun, fetched=fetched)
+            tell_of_token(self, token, why, begun, fetched=fetched)
         flight.land(token)
         return token
 
@@ -286,9 +290,13 @@ class TokenCache:
             refused = refusal.refresh_token
         if self.cached is not None and self.cached.token.refresh_token == refused:
             self.cached.hold_until_expired()  # it cannot be renewed ahead any more
-        other = None if self.stored is None else await self.stored.forget_refresh_token(refused)
-        if other is not None and self.stored and self.stored.is_usable(other, self.rejected):
-            return other  # another process was faster
+        if self.stored is None:
+            return await self._fetch(None)
+        from ..storage.turns import TokenFound
+
+        other = await self.stored.forget_refresh_token(refused)
+        if other is not None and self.stored.is_usable(other, self.rejected):
+            raise TokenFound(other)  # another process was faster
         return await self._fetch(other)
 
     async def close(self, timeout: float) -> None:

@@ -29,30 +29,21 @@ def tell(cache: TokenCache, event: Event) -> None:
 
     That of a renewal is the task that began it: so a record has its request id, and a span its parent.
     """
-    flight = cache.flights.last
-    context = None if flight is None or not flight.called_from_inside else flight.context
-    if context is None:
-        emit(event, cache.on_event)
-    else:
-        context.run(emit, event, cache.on_event)
+    emit(event, cache.on_event, cache.flights.context())
 
 
 def tell_of_token(
     cache: TokenCache,
     token: Token,
     reason: Reason,
-    replaced: Token | None,
     begun: float,
     *,
     fetched: bool,
 ) -> None:
     """Tell that there is a new token.
 
-    :param replaced: the token that an API had rejected, if one had.
     :param begun: when the renewal began, on the monotonic clock.
     """
-    if replaced is not None and reason == "expired":
-        reason = "rejected"  # by the request before this one, which could not be sent again
     lifetime = None if token.expires_at is None else token.expires_at - cache.clock.time()
     seconds = cache.clock.monotonic() - begun
     name = fingerprint(token.access_token)
@@ -74,7 +65,7 @@ def tell_of_failure(
         tell(cache, SignInNeeded(in_short(error), flight.awaited))
         return
     note = cache.breaker.record_failure(error)
-    serving = cache.cached if reason == "ahead" else None
+    serving = cache.cached if reason in ("ahead", "forced", "sign-in") else None
     event = TokenRequestFailed(
         reason=reason,
         error=getattr(error, "error", None)

@@ -67,6 +67,7 @@ class Flight:
         "may_ask",
         "reason",
         "task",
+        "timed_out",
     )
 
     def __init__(
@@ -88,6 +89,8 @@ class Flight:
         self._mark = object()  # not the flight itself: its task's context would then keep it alive
         #: Whether the last task that waited has left, and the work was cancelled.
         self.abandoned: bool = False
+        #: What those who waited have got, if it took too long.
+        self.timed_out: TokenError | None = None
         #: Whether the work is fetching a token.
         self.fetching: bool = False
         #: The context of the task that began it, for what is told of it; let go of when it is over.
@@ -148,7 +151,8 @@ class Flight:
 
     def _time_out(self, timeout: float) -> None:
         self.abandoned = True
-        self.fail_waiters(TokenError(f"No token within {timeout:g} s: the renewal was given up."))
+        self.timed_out = TokenError(f"No token within {timeout:g} s: the renewal was given up.")
+        self.fail_waiters(self.timed_out)
         if self.task is not None:
             self.task.cancel()
 
@@ -189,6 +193,11 @@ class SingleFlight:
         flight = self.last
         over = flight is None or flight.abandoned or flight.task is None
         return None if over else flight
+
+    def context(self) -> contextvars.Context | None:
+        """Return the context of the task that began the flight, if its work asks; else None."""
+        flight = self.last
+        return None if flight is None or not flight.called_from_inside else flight.context
 
     async def end(self, error: TokenError, timeout: float) -> None:
         """Raise an error in all that wait, and end the work.

@@ -8,10 +8,11 @@ storage has worked in between.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ class GuardedStorage:
     :param timeout: seconds to wait for `load`, `save`, `clean` and a release.
     :param clock: tells for how long a storage that hung is left alone.
     :param on_event: is told that it failed, and that it works again.
+    :param context: returns the context to tell it in, if it is not the one that runs.
     """
 
     def __init__(
@@ -56,12 +58,14 @@ class GuardedStorage:
         timeout: float,
         clock: Clock | None = None,
         on_event: EventHook | None = None,
+        context: Callable[[], contextvars.Context | None] = lambda: None,
     ) -> None:
         self._storage = storage
         self._binding = binding
         self._timeout = timeout
         self._clock = clock or Clock()
         self._on_event = on_event
+        self._context = context
         self._slot: Any = None  # what for_key returns: a storage, or something shaped like one
         self._turn: Turn | None = None  # while it is this one's
         self._failing: set[str] = set()
@@ -267,11 +271,11 @@ class GuardedStorage:
         at_stake = token is not None and token.refresh_token is not None
         from ..events import StorageFailed, emit
 
-        emit(StorageFailed(call, reason.rstrip("."), at_stake), self._on_event)
+        emit(StorageFailed(call, reason.rstrip("."), at_stake), self._on_event, self._context())
 
     def _works(self, call: str) -> None:
         if call in self._failing:
             from ..events import StorageRecovered, emit
 
             self._failing.discard(call)
-            emit(StorageRecovered(call), self._on_event)
+            emit(StorageRecovered(call), self._on_event, self._context())
