@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pty
+import signal
 import ssl
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from commands import assert_one_line, credentials, environment, finish, run
+from commands import assert_one_line, credentials, environment, finish, run, start
 
 from aioalf.cli.arguments import read_arguments
 from aioalf.cli.main import main
@@ -175,6 +176,29 @@ async def test_a_download_that_breaks_off_leaves_nothing_under_its_name(
     assert result.status == 0, result.err
     assert json.loads(path.read_text())["method"] == "GET"
     assert [each.name for each in tmp_path.iterdir()] == ["things.json"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+async def test_a_signal_that_ends_a_download_leaves_nothing_behind(
+    server: AuthorizationServer, tmp_path: Path, number: signal.Signals
+) -> None:
+    """`timeout`, a service manager and a closed terminal end it as Ctrl-C does."""
+
+    def default_signals() -> None:  # the tests may run in the background, which ignores some
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+    process = await start(
+        *("request", f"{server.stream}?interval=30", "-o", str(tmp_path / "things")),
+        variables=credentials(server),
+        preexec_fn=default_signals,
+    )
+    while not list(tmp_path.iterdir()):
+        await asyncio.sleep(0.01)
+    process.send_signal(number)
+    result = await finish(process)
+    assert (result.status, result.out, result.err) == (128 + number, b"", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_the_heads_are_shown_without_what_is_secret(server: AuthorizationServer) -> None:
