@@ -302,3 +302,12 @@ async def test_a_proxy_that_refuses_is_one_line(server: AuthorizationServer) -> 
         "http://127.0.0.1:9",
     )
     assert_one_line(result, 1, "127.0.0.1:9")
+async def test_a_key_that_is_missing_is_named(server: AuthorizationServer, tmp_path: Path) -> None:
+    """Not the certificate, which is there."""
+    cert = tmp_path / "cert.pem"
+    trustme.CA().issue_cert("client.example.com").cert_chain_pems[0].write_to_path(cert)
+    missing = str(tmp_path / "key.pem")
+    result = await run(server, "token", "--cert", str(cert), "--key", missing)
+    assert_one_line(result, 2, "--key", "key.pem", "No such file")
+
+
