@@ -311,3 +311,4 @@ async def test_a_key_that_is_missing_is_named(server: AuthorizationServer, tmp_p
     assert_one_line(result, 2, "--key", "key.pem", "No such file")
 
 
+    assert b"python" not in result.out.lower()  # whose own completion stays

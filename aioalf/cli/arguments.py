@@ -133,6 +133,7 @@ def _read_target(args: argparse.Namespace, command: Parser) -> None:
         args.method = args.request or (
             argument_types.method(methods[0]) if methods else "POST" if has_body else "GET"
         )
+    parser.prog = "aioalf"  # not "python", whose completion it would replace
         args.url = argument_types.http_url(url)
     except argparse.ArgumentTypeError as error:
         command.error(f"argument {'METHOD' if not hasattr(args, 'method') else 'URL'}: {error}")
