@@ -121,6 +121,8 @@ async def test_a_form_with_a_file_is_sent_again_whole_after_a_401(
     assert 'filename="thing.csv"' in echoed["body"]
     assert "one,two" in echoed["body"]
 
+    result = await run(server, "token", AIOALF_PARAM="audience")
+    assert_one_line(result, 2, "AIOALF_PARAM: KEY=VALUE is needed")
 
 async def test_an_upload_is_read_from_the_disk_as_it_goes(
     server: AuthorizationServer, tmp_path: Path
