@@ -64,6 +64,14 @@ def test_a_url_alone_is_a_get_and_with_a_body_a_post(words: list[str], method: s
 def test_what_cannot_be_is_answered_with_the_remedy(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+        ([URL, "-d", "@a", "-d", "b"], "@FILE and - are the whole body"),
+        ([URL, "-d", "b", "-d", "-"], "@FILE and - are the whole body"),
+        ([URL, "-F", "a=@-", "-F", "b=@-"], "stdin can be read only once"),
+        ([URL, "-F", "a=@-", "--secret-file", "-"], "stdin can be read only once"),
+        ([URL, "-d", "@-", "--secret-file", "-"], "stdin can be read only once"),
+        ([f"{URL}/\udcff"], "not text in the encoding of the terminal"),
+        ([URL, "-H", "X-Name: \udcff"], "not text in the encoding of the terminal"),
+        ([URL, "-F", "name=\udcff"], "not text in the encoding of the terminal"),
     """In one line, which repeats no value: it may be a secret."""
     with pytest.raises(SystemExit) as exit_:
         read_arguments(["request", *words], KNOWN)
@@ -79,6 +87,19 @@ def test_the_environment_gives_scope_parameters_storage_and_client_authenticatio
     given = {
         **KNOWN,
         "AIOALF_SCOPE": "read write",
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [
+        (["-d", "a=1", "-d", "b=2", "--data", "c"], "a=1&b=2&c"),
+        (["-d", "a=1"], "a=1"),
+        (["-d", "", "-d", "a"], "&a"),
+    ],
+)
+def test_data_that_is_given_several_times_is_joined(words: list[str], body: str) -> None:
+    """As curl does; none is left out."""
+    assert read_arguments(["request", URL, *words], KNOWN).data == body
+
+
         "AIOALF_PARAM": "audience=https://api.example.com resource=x",
         "AIOALF_STORAGE": "tokens.json",
         "AIOALF_CLIENT_AUTH": "post",
