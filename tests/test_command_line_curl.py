@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import pty
+import signal
 import ssl
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
-from commands import assert_one_line, credentials, environment, finish, run
+from commands import assert_one_line, credentials, environment, finish, run, start
 
 from aioalf.cli.arguments import read_arguments
+from aioalf.cli.errors import CommandError
+from aioalf.cli.io import Output
 from aioalf.cli.main import main
+from aioalf.redaction import safe_url
 from aioalf.testing import AuthorizationServer
 
 KNOWN = {"AIOALF_TOKEN_ENDPOINT": "http://localhost/token", "AIOALF_CLIENT_ID": "id"}
@@ -58,6 +64,14 @@ def test_a_url_alone_is_a_get_and_with_a_body_a_post(words: list[str], method: s
         ([URL, "-F", "a"], "NAME=VALUE or NAME=@FILE is needed"),
         (["ftp://localhost/"], "an absolute http or https URL is needed"),
         ([URL, "--key", "k"], "--key goes with --cert"),
+        ([URL, "-d", "@a", "-d", "b"], "@FILE and - are the whole body"),
+        ([URL, "-d", "b", "-d", "-"], "@FILE and - are the whole body"),
+        ([URL, "-F", "a=@-", "-F", "b=@-"], "stdin can be read only once"),
+        ([URL, "-F", "a=@-", "--secret-file", "-"], "stdin can be read only once"),
+        ([URL, "-d", "@-", "--secret-file", "-"], "stdin can be read only once"),
+        ([f"{URL}/\udcff"], "not text in the encoding of the terminal"),
+        ([URL, "-H", "X-Name: \udcff"], "not text in the encoding of the terminal"),
+        ([URL, "-F", "name=\udcff"], "not text in the encoding of the terminal"),
     ],
 )
 def test_what_cannot_be_is_answered_with_the_remedy(
@@ -71,6 +85,19 @@ def test_what_cannot_be_is_answered_with_the_remedy(
     assert said in line
     assert line.count("\n") == 1
     assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [
+        (["-d", "a=1", "-d", "b=2", "--data", "c"], "a=1&b=2&c"),
+        (["-d", "a=1"], "a=1"),
+        (["-d", "", "-d", "a"], "&a"),
+    ],
+)
+def test_data_that_is_given_several_times_is_joined(words: list[str], body: str) -> None:
+    """As curl does; none is left out."""
+    assert read_arguments(["request", URL, *words], KNOWN).data == body
 
 
 def test_the_environment_gives_scope_parameters_storage_and_client_authentication() -> None:
@@ -94,6 +121,8 @@ async def test_a_variable_that_cannot_be_is_named(server: AuthorizationServer) -
     """With what it may be."""
     result = await run(server, "token", AIOALF_CLIENT_AUTH="digest")
     assert_one_line(result, 2, "AIOALF_CLIENT_AUTH", "basic, basic-raw, post, none")
+    result = await run(server, "token", AIOALF_PARAM="audience")
+    assert_one_line(result, 2, "AIOALF_PARAM: KEY=VALUE is needed")
 
 
 def test_the_console_script_is_the_command() -> None:
@@ -119,6 +148,32 @@ async def test_a_form_with_a_file_is_sent_again_whole_after_a_401(
     assert echoed["headers"]["Content-Type"].startswith("multipart/form-data")
     assert 'filename="thing.csv"' in echoed["body"]
     assert "one,two" in echoed["body"]
+
+
+async def test_the_names_of_a_form_arrive_as_they_are(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """In UTF-8 (RFC 7578 section 5.1), without percent-encoding; what has no size is a file too."""
+    path = tmp_path / "my ä.csv"
+    path.touch()
+    fields = ("-F", f"a file=@{path}", "-F", "größe=1", "-F", "piped=@-")
+    result = await run(server, "request", server.resource, *fields, stdin=b"through the pipe")
+    assert result.status == 0, result.err
+    body = json.loads(result.out)["body"]
+    for part in (
+        'name="a file"; filename="my ä.csv"',
+        'name="größe"',
+        'name="piped"; filename="-"',
+        "through the pipe",
+    ):
+        assert part in body
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+async def test_a_file_that_does_not_tell_its_size_is_sent(server: AuthorizationServer) -> None:
+    """It claims to hold nothing."""
+    result = await run(server, "request", server.resource, "-d", "@/proc/version")
+    assert json.loads(result.out)["body"] == Path("/proc/version").read_text()
 
 
 async def test_an_upload_is_read_from_the_disk_as_it_goes(
@@ -177,6 +232,139 @@ async def test_a_download_that_breaks_off_leaves_nothing_under_its_name(
     assert [each.name for each in tmp_path.iterdir()] == ["things.json"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+async def test_a_signal_that_ends_a_download_leaves_nothing_behind(
+    server: AuthorizationServer, tmp_path: Path, number: signal.Signals
+) -> None:
+    """`timeout`, a service manager and a closed terminal end it as Ctrl-C does."""
+
+    def default_signals() -> None:  # the tests may run in the background, which ignores some
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+    process = await start(
+        *("request", f"{server.stream}?interval=30", "-o", str(tmp_path / "things")),
+        variables=credentials(server),
+        preexec_fn=default_signals,
+    )
+    while not list(tmp_path.iterdir()):
+        await asyncio.sleep(0.01)
+    process.send_signal(number)
+    result = await finish(process)
+    assert (result.status, result.out, result.err) == (128 + number, b"", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_a_shell_writes_after_the_answer_stays(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    """`/dev/stdout` is stdout, not a file that can be replaced."""
+    path = tmp_path / "log"
+    with path.open("wb", buffering=0) as file:
+        file.write(b"before\n")
+        server.resource_answer_next(body=b"answer\n")
+        process = await start(
+            *("request", server.resource, "-o", "/dev/stdout"),
+            variables=credentials(server),
+            stdout=file,
+        )
+        assert (await finish(process)).status == 0
+        file.write(b"after\n")
+    assert path.read_text() == "before\nanswer\nafter\n"
+
+
+def test_a_file_is_written_in_place_if_no_other_can_be_made_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory may be another user's. Its permissions do not count for root, who may test this."""
+    path = tmp_path / "things"
+    path.write_text("before, and longer")
+    open_ = Path.open
+
+    def refuse(path: Path, mode: str = "r", *others: Any, **named: Any) -> Any:
+        if mode == "xb":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return open_(path, mode, *others, **named)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    output = Output(str(path))
+    output.write(b"after")
+    output.close()
+    assert path.read_text() == "after"
+    with pytest.raises(CommandError, match="Permission denied"):
+        Output(str(tmp_path / "new"))
+
+
+def test_a_file_that_cannot_be_replaced_is_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container may have it mounted."""
+    path = tmp_path / "things"
+    path.write_text("before, and longer")
+
+    def refuse(path: Path, target: Path) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    output = Output(str(path))
+    output.write(b"after")
+    output.close()
+    assert path.read_text() == "after"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "loop", "dangling", "file/x"])
+async def test_a_name_that_cannot_be_is_refused_before_anything_is_sent(
+    server: AuthorizationServer, tmp_path: Path, name: str
+) -> None:
+    """Too long, a link to itself, a link to nowhere, a file as a directory: also as a body."""
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere/x")
+    (tmp_path / "file").touch()
+    path = str(tmp_path / name)
+    result = await run(server, "request", "POST", server.resource, "-o", path)
+    assert_one_line(result, 23, "cannot write")
+    result = await run(server, "request", server.resource, "-d", f"@{path}")
+    assert_one_line(result, 2, "cannot read the body")
+    assert server.token_requests == 0
+
+
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path) -> None:
+    """The temporary name is not longer, and not that of a process that had the same number."""
+    path = tmp_path / ("x" * 255)
+    output = Output(str(path))
+    Output(str(path)).close(complete=False)
+    output.close()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_a_status_line_in_another_encoding_is_shown_as_it_is(
+    server: AuthorizationServer,
+) -> None:
+    """Its phrase is any bytes (RFC 9112 section 4)."""
+    server.raw_next(b"HTTP/1.1 200 P\xe1gina\r\nContent-Length: 2\r\n\r\nok", at="resource")
+    result = await run(server, "request", "-i", server.resource)
+    assert (result.status, result.err) == (0, "")
+    assert result.out == b"HTTP/1.1 200 P\xe1gina\r\nContent-Length: 2\r\n\r\nok"
+
+
+async def test_a_host_that_cannot_be_is_no_answer(server: AuthorizationServer) -> None:
+    """Also if a redirect leads there."""
+    for url in ("http://a..b/", f"{server.redirect}?to=http://a..b/"):
+        result = await run(server, "request", url)
+        assert_one_line(result, 3, safe_url(url), "empty or too long")
+
+
+async def test_a_token_that_the_answer_repeats_is_not_shown(server: AuthorizationServer) -> None:
+    """Nor what names a session."""
+    server.answer_next(body='{"access_token": "a-long-token"}')
+    server.resource_answer_next(200, {"X-Echo": "seen a-long-token", "X-Session-Id": "hunter2"})
+    result = await run(server, "request", server.resource, "-v")
+    assert "< X-Echo: seen ***" in result.err
+    assert "a-long-token" not in result.err
+    assert "hunter2" not in result.err
+
+
 async def test_the_heads_are_shown_without_what_is_secret(server: AuthorizationServer) -> None:
     """As curl shows them; a token is a fingerprint."""
     server.resource_answer_next(200, {"Set-Cookie": "session=hunter2", "X-Kind": "seen"})
@@ -231,12 +419,22 @@ async def test_a_certificate_file_that_is_none_is_named(
     assert server.token_requests == 0
 
 
+async def test_a_key_that_is_missing_is_named(server: AuthorizationServer, tmp_path: Path) -> None:
+    """Not the certificate, which is there."""
+    cert = tmp_path / "cert.pem"
+    trustme.CA().issue_cert("client.example.com").cert_chain_pems[0].write_to_path(cert)
+    missing = str(tmp_path / "key.pem")
+    result = await run(server, "token", "--cert", str(cert), "--key", missing)
+    assert_one_line(result, 2, "--key", "key.pem", "No such file")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
 async def test_a_completion_script_is_printed(server: AuthorizationServer, shell: str) -> None:
     """By shtab, from the parser."""
     result = await run(server, "--print-completion", shell)
     assert result.status == 0, result.err
     assert b"logout" in result.out
+    assert b"python" not in result.out.lower()  # whose own completion stays
 
 
 def test_a_terminal_shows_a_bar_if_it_takes_more_than_a_second(

@@ -43,8 +43,15 @@ NO_SECRET_HERE = (
 )
 
 
+def _check_text(text: str) -> None:
+    # aiohttp leaves out what is not, and so asks for something else.
+    if not text.isascii() and re.search("[\ud800-\udfff]", text):
+        raise ArgumentTypeError("this is not text in the encoding of the terminal")
+
+
 def http_url(text: str) -> str:
     """Return an absolute http or https URL without credentials, as it was written."""
+    _check_text(text)
     try:
         url = URL(text)
         port = url.port
@@ -67,6 +74,7 @@ def method(text: str) -> str:
 
 def header(text: str) -> tuple[str, str]:
     """``Name: value``, any header that the program does not set itself; returned as a pair."""
+    _check_text(text)
     name, colon, value = text.partition(":")
     if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
         raise ArgumentTypeError("'Name: value' is needed")
@@ -89,6 +97,7 @@ def form_field(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise ArgumentTypeError("NAME=VALUE or NAME=@FILE is needed")
+    _check_text(name if value.startswith("@") else text)
     return name, value
 
 

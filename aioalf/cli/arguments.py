@@ -63,6 +63,22 @@ class Parser(argparse.ArgumentParser):
             print_error(message.removesuffix("\n"))
 
 
+class _Joined(argparse.Action):
+    """Joins the values of a repeated option with ``&``, as curl does."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        had = getattr(namespace, self.dest)
+        if had is not None and any(text == "-" or text.startswith("@") for text in (had, values)):
+            raise argparse.ArgumentError(self, "@FILE and - are the whole body; give them once")
+        setattr(namespace, self.dest, values if had is None else f"{had}&{values}")
+
+
 def read_arguments(
     arguments: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> argparse.Namespace:
@@ -103,12 +119,12 @@ def read_arguments(
         command.error("no client id: give --client-id or set AIOALF_CLIENT_ID")
     if args.key is not None and args.cert is None:
         command.error("--key goes with --cert")
-    from_stdin = {"-", "@-"}
-    body = {args.data, args.json} if args.command == "request" else set()
     if args.command == "request":
         _read_target(args, command)
-    if args.secret_file == "-" and body & from_stdin:
-        command.error("the secret and the body cannot both be read from stdin")
+        files = [value for _, value in args.form if value != "-"]
+        from_stdin = [each in ("-", "@-") for each in (args.data, args.json, *files)]
+        if sum(from_stdin) + (args.secret_file == "-") > 1:
+            command.error("stdin can be read only once: for the secret, the body or one field")
     return args
 
 
@@ -117,6 +133,7 @@ def _completion(parser: Parser, shell: str) -> str:
         import shtab
     except ImportError:
         parser.error('--print-completion needs more: pip install "aio-alf[cli]"')
+    parser.prog = "aioalf"  # not "python", whose completion it would replace
     script: str = shtab.complete(parser, shell)
     return script
 
@@ -257,8 +274,9 @@ def _add_request(request: argparse.ArgumentParser) -> None:
         "-d",
         "--data",
         metavar="TEXT",
+        action=_Joined,
         help="the body: text, @FILE or - (stdin), as application/x-www-form-urlencoded unless -H"
-        " says otherwise",
+        " says otherwise; repeatable, and joined with & then",
     )
     body.add_argument("--json", metavar="TEXT", help="the same for JSON, as application/json")
     message.add_argument(

@@ -101,7 +101,7 @@ def command_error(error: BaseException, args: Namespace | None) -> CommandError:
 def no_answer(error: Exception, args: Namespace) -> CommandError:
     """Return the error for a request that failed without a complete answer.
 
-    :param error: an error of aiohttp's, a timeout or an `OSError`.
+    :param error: an error of aiohttp's, a timeout, an `OSError` or a `UnicodeError`.
     """
     line = f"{args.method} {safe_url(args.url)}: {_request_reason(error, args)}"
     return CommandError(ExitStatus.NO_ANSWER, line)
@@ -113,6 +113,8 @@ def _request_reason(error: Exception, args: Namespace) -> str:
     import aiohttp
     from yarl import URL
 
+    if isinstance(error, UnicodeError):  # of the codec for host names
+        return "its host, or that of a redirect, has a part that is empty or too long"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return f"no connection after {CONNECT_TIMEOUT:g} s"
     if isinstance(error, aiohttp.SocketTimeoutError):

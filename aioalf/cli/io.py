@@ -9,6 +9,8 @@ import getpass
 import io
 import json
 import os
+import shutil
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,32 +38,39 @@ __all__ = (
 SECRET_LIMIT = 64 * 2**10  # bytes
 BODY_LIMIT = 2**30  # bytes; the body is kept in memory, for a second sending after a 401
 _CHUNK = 2**16  # bytes
+_STDOUT = (None, "-", "/dev/stdout")  # a shell may have more to write to the file behind the last
 
 
 class Output:
     """Writes an answer to stdout, or to a file.
 
     A file is written under another name beside it, which becomes its own when the answer is complete:
-    what is cut short leaves nothing behind. A device, or a pipe, is written as it is.
+    what is cut short leaves nothing behind. A device, a pipe, or a file in a directory where no other can
+    be made, is written as it is.
 
-    :param name: the file, created or overwritten; None and ``-``: stdout.
+    :param name: the file, created or overwritten; None, ``-`` and ``/dev/stdout``: stdout.
     :raises CommandError: the file cannot be opened.
     """
 
     def __init__(self, name: str | None) -> None:
         self._name = name or "stdout"
+        name = None if name in _STDOUT else name
         self._own: BinaryIO | None = None
         self._temporary: Path | None = None
-        if name and name != "-":
+        if name:
             path = Path(name)
+            self._target = Path(os.path.realpath(name))  # a link stays one
+            beside = self._target.with_name(f".{os.urandom(8).hex()}.part")
             with writing(name):
-                if path.exists() and not path.is_file():
-                    self._own = path.open("wb")
-                else:
-                    self._target = path.resolve()  # a link stays one
-                    beside = self._target.with_name(f".{path.name}.{os.getpid()}.part")
-                    self._own = beside.open("xb")
-                    self._temporary = beside
+                if not path.exists() or path.is_file():
+                    try:
+                        self._own = beside.open("xb")
+                        self._temporary = beside
+                    except PermissionError:
+                        if not path.exists():
+                            raise
+                # A device, or a file in a directory where none can be added.
+                self._own = self._own or path.open("wb")
         self._file = self._own or open_stdout().buffer
 
     def write(self, data: bytes) -> None:
@@ -80,11 +89,14 @@ class Output:
         try:
             with writing(self._name):
                 self._own.close()  # writes what a full disk has left in the buffer
-                if complete and self._temporary is not None:
+                if complete and (part := self._temporary) is not None:
                     with contextlib.suppress(OSError):
-                        self._temporary.chmod(self._target.stat().st_mode & 0o7777)
-                    self._temporary.replace(self._target)
-                    self._temporary = None
+                        part.chmod(self._target.stat().st_mode & 0o7777)
+                    try:
+                        part.replace(self._target)
+                        self._temporary = None
+                    except OSError:  # it is mounted, or another user's in a directory such as /tmp
+                        shutil.copyfile(part, self._target)
         finally:
             if self._temporary is not None:
                 self._temporary.unlink(missing_ok=True)
@@ -136,17 +148,17 @@ def check_output(name: str | None) -> None:
 
     :raises CommandError: it cannot, as far as can be told without creating it.
     """
-    if name is None or name == "-":
+    if name is None or name in _STDOUT:
         return
-    path = Path(name)
-    reason = 0
-    if path.is_dir():
-        reason = errno.EISDIR
-    elif not path.parent.is_dir():
-        reason = errno.ENOENT
-    elif not os.access(path if path.exists() else path.parent, os.W_OK):
-        reason = errno.EACCES
-    if reason:
+    written = name
+    with writing(name):
+        try:
+            is_directory = stat.S_ISDIR(os.stat(name).st_mode)
+        except FileNotFoundError:
+            written, is_directory = os.path.dirname(os.path.realpath(name)), False
+            os.stat(written)
+    reason = errno.EISDIR if is_directory else errno.EACCES
+    if is_directory or not os.access(written, os.W_OK):
         raise _cannot_write(name, os.strerror(reason))
 
 
@@ -163,9 +175,10 @@ def read_body(args: argparse.Namespace) -> Callable[[], Any]:
         def form() -> FormData:
             from aiohttp import FormData
 
-            made = FormData(default_to_multipart=True)
-            for name, value in fields:
-                made.add_field(name, value() if callable(value) else value)
+            made = FormData(quote_fields=False, default_to_multipart=True)  # names as they are
+            for name, (value, filename) in fields:
+                content = value() if callable(value) else value
+                made.add_field(name, content, filename=filename)
             return made
 
         return form
@@ -188,22 +201,22 @@ def read_body(args: argparse.Namespace) -> Callable[[], Any]:
     return lambda: body
 
 
-def _field(value: str) -> str | Callable[[], Any]:
-    return _file(value[1:]) if value.startswith("@") else value
+def _field(value: str) -> tuple[str | Callable[[], Any], str | None]:
+    if not value.startswith("@"):
+        return value, None
+    return _file(value[1:]), os.fsencode(Path(value[1:]).name).decode(errors="replace")
 
 
 def _file(name: str) -> Callable[[], Any]:
-    """Return what opens a file; one that cannot be rewound, such as a pipe, is read into memory now."""
-    path = Path(name)
-    if not path.is_file():
+    """Return what opens a file; one without a size, such as a pipe, is read into memory now."""
+    path, size = Path(name), 0
+    with contextlib.suppress(OSError):  # reading tells
+        if path.is_file():
+            path.open("rb").close()
+            size = path.stat().st_size
+    if not size:  # a file of /proc has none either, and has content
         content = _read(name, "the body", BODY_LIMIT)
         return lambda: content
-    try:
-        size = path.stat().st_size
-        path.open("rb").close()
-    except OSError as error:
-        line = f"cannot read the body from {name}: {error.strerror}"
-        raise CommandError(ExitStatus.USAGE, line) from error
     return lambda: tracked(name, progress(f"{path.name}, sent", size))
 
 

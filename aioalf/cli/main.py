@@ -131,6 +131,14 @@ def _run_loop(work: Coroutine[Any, Any, int]) -> int:
     return asyncio.run(interruptible())
 
 
+def _end_in_order() -> None:
+    """Let the signals that end a process end it as Ctrl-C does: half a download is deleted."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores it
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
+
+
 def _run(args: argparse.Namespace) -> int:
     from ..errors import TokenError
     from .login import login, logout
@@ -147,6 +155,8 @@ def _run(args: argparse.Namespace) -> int:
         check_output(args.output)
     proxies, tls = Proxies(args.proxy), tls_of(args)
     storage = storage_of(args)
+
+    _end_in_order()
 
     async def work() -> int:
         given = None if public else secret

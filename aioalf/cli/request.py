@@ -63,7 +63,7 @@ async def send_request(
             return await _show(args, response)
     except TokenError:
         raise
-    except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError, UnicodeError) as error:
         raise no_answer(error, args) from error
 
 
@@ -103,4 +103,4 @@ def _head(response: aiohttp.ClientResponse) -> bytes:
     version = response.version or aiohttp.HttpVersion11
     status = f"HTTP/{version.major}.{version.minor} {response.status} {response.reason or ''}"
     fields = [b"%b: %b" % field for field in response.raw_headers]
-    return b"\r\n".join([status.encode(), *fields, b"", b""])
+    return b"\r\n".join([status.encode(errors="surrogateescape"), *fields, b"", b""])

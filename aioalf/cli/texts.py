@@ -43,8 +43,10 @@ exit status:
    22  --fail was given, and the status of the answer is 400 or above
    23  the output cannot be written
    70  a fault of this program
+  129  the terminal went away
   130  interrupted
   141  the reader of the output went away
+  143  terminated
 """
 MAIN_EXAMPLES = """\
 examples:

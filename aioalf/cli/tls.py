@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ssl
+from pathlib import Path
 
 from .errors import CommandError, ExitStatus
 
@@ -26,7 +27,10 @@ def tls_of(args: argparse.Namespace) -> ssl.SSLContext | None:
             context.load_cert_chain(args.cert, args.key, _no_password)
         except (OSError, ssl.SSLError) as error:
             what = "a certificate and its key, which is not encrypted"
-            raise _unusable("--cert", args.cert, what, error) from error
+            blamed = "--cert", args.cert
+            if args.key and not isinstance(error, ssl.SSLError) and Path(args.cert).is_file():
+                blamed = "--key", args.key
+            raise _unusable(*blamed, what, error) from error
     return context
 
 

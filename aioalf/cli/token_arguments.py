@@ -26,6 +26,14 @@ def _choice(environment: Mapping[str, str]) -> str | None:
     return given
 
 
+def _parameters(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+    words = (_variable(environment, "AIOALF_PARAM") or "").split()
+    try:
+        return [argument_types.parameter(word) for word in words]
+    except argparse.ArgumentTypeError as error:
+        raise CommandError(ExitStatus.USAGE, f"AIOALF_PARAM: {error}") from None
+
+
 class _Instead(argparse.Action):
     """Collects the values of a repeatable option, in place of those of the environment."""
 
@@ -81,7 +89,7 @@ def add_token(group: argparse._ArgumentGroup, environment: Mapping[str, str]) ->
         help="how id and secret are sent: basic (the default), basic-raw (Basic without encoding),"
         " post (in the form), none (a public client) [AIOALF_CLIENT_AUTH]",
     )
-    scope, params = _variable(environment, "AIOALF_SCOPE"), _variable(environment, "AIOALF_PARAM")
+    scope = _variable(environment, "AIOALF_SCOPE")
     group.add_argument(
         "--scope",
         action=_Instead,
@@ -92,7 +100,7 @@ def add_token(group: argparse._ArgumentGroup, environment: Mapping[str, str]) ->
         "--param",
         metavar="KEY=VALUE",
         action=_Instead,
-        default=[argument_types.parameter(word) for word in (params or "").split()],
+        default=_parameters(environment),
         type=argument_types.parameter,
         help="a further parameter of the token request, such as audience=...; repeatable"
         " [AIOALF_PARAM]",
