@@ -15,7 +15,7 @@ from pathlib import Path
 
 import docutils.nodes
 import pytest
-from documents import parse
+from documents import code_blocks, parse
 
 from aioalf import Client
 from aioalf.testing import AuthorizationServer
@@ -78,6 +78,21 @@ def test_the_tests_of_both_services_pass(files: Path) -> None:
     settings = ("-W", "error", "-W", "ignore:Using `httpx`", "-o", loops)
     output = run(files, "-m", "pytest", "-q", "-p", "no:cacheprovider", *settings)
     assert "2 passed" in output
+
+
+def test_the_examples_of_the_page_about_tests_pass_with_its_settings(tmp_path: Path) -> None:
+    """All in one file, in the order of the page, with pytest-asyncio in the mode that the page sets."""
+    page = parse(ROOT / "docs" / "testing.rst", strict=False)
+    (settings,) = (
+        block.astext()
+        for block in page.findall(docutils.nodes.literal_block)
+        if block["names"] == ["pytest.ini"]
+    )
+    (tmp_path / "pytest.ini").write_text(settings, encoding="utf-8")
+    examples = "\n\n\n".join(code_blocks(page, "python"))
+    (tmp_path / "test_page.py").write_text(examples, encoding="utf-8")
+    output = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error")
+    assert f"{examples.count('def test_')} passed" in output
 
 
 @pytest.mark.parametrize("name", SERVED)
