@@ -45,7 +45,7 @@ async def test_the_demo_holds_and_ends_with_0_as_plain_text_in_a_pipe() -> None:
     assert (process.returncode, err) == (0, b""), text
     rows = [line[2:17].strip() for line in text.splitlines() if line.startswith("✓ ")]
     assert rows == NAMES
-    assert f"{len(NAMES)} of {len(NAMES)} as claimed" in text
+    assert f"{len(NAMES)} of {len(NAMES)} as claimed:" in text
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 80
     assert not re.search(r"[\w-]{20,}", text)  # as long as a token is
@@ -128,7 +128,7 @@ async def test_without_the_file_extra_the_last_scene_is_left_out(
     out = io.StringIO()
     assert await demo.run(out) == 0
     assert "aio-alf[file]" in out.getvalue()
-    assert "1 of 1 as claimed" in out.getvalue()
+    assert "1 of 1 as claimed, 1 left out:" in out.getvalue()
 
 
 async def test_the_proxy_of_the_environment_is_not_asked_for_this_machine(

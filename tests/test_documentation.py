@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import importlib
 import inspect
 import io
@@ -19,10 +20,11 @@ import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import aiohttp
 import docutils.nodes
+import prometheus_client
 import published_examples
 import pytest
 import redis
@@ -54,6 +56,28 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Internet]
         monkeypatch.delenv(name, raising=False)
     with internet(monkeypatch) as started:
         yield started
+
+
+@pytest.fixture(autouse=True)
+def metrics(monkeypatch: pytest.MonkeyPatch) -> Iterator[prometheus_client.CollectorRegistry]:
+    """What Prometheus would read of the code in a document; each time anew, on a port that is free."""
+    registry = prometheus_client.CollectorRegistry()
+    for name in ("Counter", "Histogram"):
+        kind = functools.partial(getattr(prometheus_client, name), registry=registry)
+        monkeypatch.setattr(prometheus_client, name, kind)
+    start = prometheus_client.start_http_server
+    started = []
+
+    def on_a_free_port(port: int) -> None:
+        assert port
+        started.append(start(0, "127.0.0.1", registry))
+
+    monkeypatch.setattr(prometheus_client, "start_http_server", on_a_free_port)
+    yield registry
+    for server, thread in started:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def read(name: str) -> docutils.nodes.document:
@@ -183,6 +207,26 @@ def put_into_place(world: Internet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", "projected-token")
 
 
+def test_the_page_about_observing_names_what_prometheus_gets(
+    world: Internet, metrics: prometheus_client.CollectorRegistry
+) -> None:
+    """In its sentences and in its query; a counter gets an ending that the code does not have."""
+    run_code(code_blocks(read("docs/observing.rst"), "python"), "docs/observing.rst")
+    named = set(re.findall(r"oauth_\w+", commands("docs/observing.rst"))) - {"oauth_tokens"}
+    named -= {"oauth_token_failures", "oauth_requests_resent"}  # as the code has them
+    exported = prometheus_client.generate_latest(metrics).decode()
+    assert {name for name in named if f"# HELP {name} " not in exported} == set()
+    assert len(named) == 4
+
+
+def test_the_page_about_observing_has_the_words_of_the_log() -> None:
+    """For each reason."""
+    text = read("docs/observing.rst").astext()
+    for reason in get_args(aioalf.events.Reason):
+        line = str(aioalf.events.TokenObtained(reason, "endpoint", 0.0, None, ""))
+        assert f"{reason}\n\n{line.split('(')[1].split(')')[0]}\n" in text
+
+
 def test_the_example_with_redis_leaves_its_token_there(world: Internet) -> None:
     """Without a server it would run as well: a storage that fails takes nobody down."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -283,6 +327,14 @@ PUBLIC = [value for name in aioalf.__all__ if callable(value := getattr(aioalf, 
 # Parameters of requests (RFC 6749) and of make, not of functions.
 WIRE = {"grant_type", "response_mode", "response_type", "ARGS", "PYTEST_ARGS", "PYTHON", "TOX_ARGS"}
 
+# The metrics of OpenTelemetry, their attributes, and the span.
+METRICS = set(
+    re.findall(
+        r'"((?:aioalf|error)\.[\w.]+)"',
+        (ROOT / "aioalf/opentelemetry.py").read_text(encoding="utf-8"),
+    )
+)
+
 # What docs/with_other_libraries.rst calls by name; they are not installed here.
 OTHERS = {
     "AIOHTTPTransport",
@@ -352,7 +404,7 @@ def test_every_name_that_a_document_uses_exists(name: str) -> None:
         if found is None or PATH.fullmatch(text):
             continue
         word, after = found[1], found[2] or ""
-        if word in run or word in OTHERS:
+        if word in run or word in OTHERS | METRICS:
             continue  # in the document's own code, which is run, or not of this library
         if after.startswith("="):
             if word not in _parameters() | WIRE:

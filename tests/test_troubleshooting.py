@@ -67,13 +67,15 @@ async def provoke(world: Internet, seen: Seen) -> None:
                 await seen.of(client.get(THINGS))
 
     await ask(known[0], "wrong", TOKENS)
-    for code in ("unauthorized_client", "invalid_scope"):
+    await ask(known[0], "", TOKENS, raise_token_errors=True)
+    for code in ("unauthorized_client", "invalid_scope", "invalid_dpop_proof"):
         server.answer_next(400, body=f'{{"error": "{code}"}}')
         await ask(*known, TOKENS, raise_token_errors=True)
     await ask(known[0], None, TOKENS)
     await ask(*known)
-    server.answer_next(404)
-    await ask(*known, TOKENS, raise_token_errors=True)
+    for status in (404, 503):
+        server.answer_next(status)
+        await ask(*known, TOKENS, raise_token_errors=True)
     server.answer_next(200, {"Content-Type": "text/html"}, body="<html>")
     await ask(*known, TOKENS)
     server.answer_next(302, {"Location": "https://login.example.com/login"})

@@ -195,10 +195,11 @@ async def run(out: TextIO, client_class: type[Client] = Client) -> int:
                     screen.line(f"  {one_line(str(reason))}")
         counted = stage.counts()
     seconds = time.monotonic() - began
+    left_out = f", {len(SCENES) - played} left out" if played < len(SCENES) else ""
     screen.line()
     screen.verdict(
         held == played,
-        f"{held} of {played} as claimed: {counted.token_requests:,} token requests for"
+        f"{held} of {played} as claimed{left_out}: {counted.token_requests:,} token requests for"
         f" {counted.answered:,} answers, in {seconds:.1f} s",
     )
     if held < played:
