@@ -23,8 +23,7 @@ __all__ = ("FileTokenStorage",)
 
 _INSTALL = 'FileTokenStorage needs more: pip install "aio-alf[file]"'
 _CLOCK = Clock()
-_POLL = 0.1  # seconds between two attempts at a lock that another holds; then doubling
-_LONGEST_POLL = 0.5  # seconds
+_POLL = 0.5  # seconds between two attempts at a lock that another holds, at most
 
 _T = TypeVar("_T")
 
@@ -120,10 +119,8 @@ class FileTokenStorage(TokenStorage):
     async def _lock(self) -> AsyncIterator[None]:
         hold = _FileLock(self._file, self._key[:16])
         try:
-            pause = _POLL
             while not await self._in_thread(lambda cancelled: hold.attempt()):
-                await self._clock.sleep(random.uniform(pause / 2, pause))
-                pause = min(2 * pause, _LONGEST_POLL)
+                await self._clock.sleep(random.uniform(_POLL / 2, _POLL))
             yield
         finally:
             # After an attempt that a cancelled caller has left behind, and whether or not this one is

@@ -13,7 +13,7 @@ import inspect
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from .._tasks import wait_bounded
@@ -33,9 +33,8 @@ __all__ = ("GuardedStorage",)
 logger: logging.Logger = logging.getLogger("aioalf")
 
 _PASSED_BY = 60.0  # seconds for which a storage that hung is left alone
-_FIRST_LOOK = (
-    0.1  # seconds; who waits for a lock looks for the token meanwhile, less and less often
-)
+# Who waits for a lock looks for the token meanwhile, after a second less and less often.
+_FIRST_LOOK = 0.1  # seconds
 _SOON = 1.0  # seconds
 _LAST_LOOK = 2.0  # seconds between two looks, at most
 
@@ -112,8 +111,10 @@ class GuardedStorage:
             await self._call("clean")
         except Exception as error:
             self._log_failure_once("clean", error)
-        else:
-            self._works("clean")
+            return
+        self._works("clean")
+        if self._turn is not None:
+            self._turn.token = None
 
     @asynccontextmanager
     async def locked(self, wait: float, look: Look | None = None) -> AsyncIterator[Lease | None]:
@@ -128,7 +129,7 @@ class GuardedStorage:
         lock = lease = None
         if not self.passed_by:
             try:
-                lock, lease = await self._acquire(wait, look or self._look_for_nothing)
+                lock, lease = await self._acquire(wait, look)
             except TokenFound:
                 raise
             except Exception as error:
@@ -152,28 +153,28 @@ class GuardedStorage:
         return await wait_bounded(result, self._timeout) if inspect.isawaitable(result) else result
 
     @asynccontextmanager
-    async def _lock(self, look: Look) -> AsyncIterator[Lease | None]:
-        """Hold the storage's lock, for which one manager of this process asks at a time.
+    async def _lock(self, look: Look | None) -> AsyncIterator[Lease | None]:
+        """Look for the token, then hold the storage's lock: one manager of this process at a time.
 
         The others get the token from that one, so that a storage does not feel how many they are.
         """
-        if (lock := getattr(self._target(), "lock", None)) is None:
-            yield None
-            return
-        turn = turn_of(self._storage, self._binding)
+        lock = getattr(self._target(), "lock", None)
+        turn = Turn() if lock is None else turn_of(self._storage, self._binding)
         waited = turn.locked()
         async with turn:
-            if waited and (found := await look(turn.token)) is not None:
-                raise TokenFound(found)
             self._turn = turn
+            known = turn.token if waited else None
             try:
-                async with lock() as lease:
+                # Without the lock: only who fetches holds it.
+                if look is not None and (found := await look(known)) is not None:
+                    raise TokenFound(found)
+                async with (lock or nullcontext)() as lease:
                     yield lease
             finally:
                 self._turn = None
 
     async def _acquire(
-        self, wait: float, look: Look
+        self, wait: float, look: Look | None
     ) -> tuple[AbstractAsyncContextManager[Lease | None] | None, Lease | None]:
         """Enter the lock and return it with its lease; return None twice if it was not free in time."""
         lock = self._lock(look)
@@ -185,7 +186,7 @@ class GuardedStorage:
         entering = asyncio.ensure_future(enter())
         entering.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
-            found = await self._wait_and_look(entering, wait, look)
+            found = await self._wait_and_look(entering, wait, look or self._look_for_nothing)
         except asyncio.CancelledError:
             await self._withdraw(entering)
             if lease:
@@ -216,9 +217,10 @@ class GuardedStorage:
     async def _wait_and_look(
         self, entering: asyncio.Future[Any], wait: float, look: Look
     ) -> Token | None:
-        """Wait for a lock, and look meanwhile, less and less often, for what it is waited for."""
+        """Wait for a lock, and look meanwhile for what it is waited for."""
         pause, loop = _FIRST_LOOK, asyncio.get_running_loop()
-        end = loop.time() + wait
+        begun = loop.time()
+        end = begun + wait
         while not self.passed_by:
             left = end - loop.time()
             await asyncio.wait({entering}, timeout=min(left, pause * random.uniform(0.75, 1.25)))
@@ -229,7 +231,8 @@ class GuardedStorage:
             if self._turn is not None or pause > _SOON:
                 if (found := await look(None)) is not None:
                     return found
-            pause = min(1.5 * pause, _LAST_LOOK)
+            if loop.time() - begun > _SOON:
+                pause = min(1.5 * pause, _LAST_LOOK)
         return None
 
     async def _withdraw(self, entering: asyncio.Future[Any]) -> None:

@@ -66,14 +66,13 @@ class StoredToken:
             usable = self.is_usable(stored, rejected) and _can_replace(stored, replaced)
             return stored if usable else None
 
-        async def look(known: Token | None = None) -> Token | None:
+        async def look(known: Token | None) -> Token | None:
             return will_do(known) or will_do(await self._storage.load())
 
-        # Without the lock: only who fetches holds it, and who waits for it goes on looking.
-        if not only_fetch and (found := await look()) is not None:
-            return found, False
         try:
-            return await self._renew_locked(cached, fetch, look, will_do, rejected)
+            return await self._renew_locked(
+                cached, fetch, None if only_fetch else look, will_do, rejected
+            )
         except TokenFound as outcome:
             return outcome.token, False
 
@@ -81,7 +80,7 @@ class StoredToken:
         self,
         cached: Token | None,
         fetch: Callable[[Token | None], Awaitable[Token]],
-        look: Look,
+        look: Look | None,
         will_do: Callable[[Token | None], Token | None],
         rejected: Container[str],
     ) -> tuple[Token, bool]:
