@@ -33,12 +33,12 @@ def check_borrowed(
         raise TypeError("token_manager takes a manager, not a class: TokenManager(...).")
     if manager is not None and not hasattr(manager, "peek"):
         raise TypeError(f"token_manager takes a TokenManager, not a {type(manager).__name__}.")
-    said = {name for name, value in for_manager.items() if value is not None}
+    said = [name for name, value in for_manager.items() if value is not None]
     for keyword, borrowed, surplus in (
         ("token_manager", manager, said),
         ("session", session, for_session),
     ):
-        if borrowed is not None and surplus:
+        if surplus and borrowed is not None:
             unused = ", ".join(sorted(surplus))
             raise TypeError(f"{keyword}= is given: {unused} would not be used; set them there.")
     if session is not None and session.auth is not None:

@@ -160,11 +160,12 @@ class TokenManager(ManagerVerbs, OverridableSteps):
             cache.use_clock(clock)
         cache.expiry_margin, cache.renewal_margin = expiry_margin, renewal_margin
         cache.lock_timeout, cache.fetch_timeout = self.lock_timeout, self.fetch_timeout
-        self._endpoint = EndpointClient(session, http_options, token_retries, cache.clock)
+        endpoint = EndpointClient(session, http_options, token_retries, cache.clock)
+        self.__dict__["_endpoint"] = endpoint
         if issuer is not None or discovery_url is not None:
             from .discovery import Discovery
 
-            self._discovery = Discovery(self._endpoint, issuer, discovery_url)
+            self._discovery = Discovery(endpoint, issuer, discovery_url)
         if token_storage is not None:
             self._use_storage(token_storage)
 

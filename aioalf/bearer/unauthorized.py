@@ -105,6 +105,8 @@ def check_statuses(statuses: Iterable[int]) -> frozenset[int]:
 
     :raises ValueError: one of them is not a client error (RFC 9110 section 15.5), or there is none.
     """
+    if statuses is UNAUTHORIZED:
+        return UNAUTHORIZED
     try:
         checked = frozenset(statuses)
         if checked and all(400 <= status <= 499 for status in checked):

@@ -10,8 +10,9 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, partial
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote_plus
 
 from ..errors import TokenError, TokenHTTPError
 from ..redaction import excerpt, redact
@@ -97,6 +98,10 @@ def complete_form(
     return complete
 
 
+_quote = partial(quote_plus, errors="surrogateescape")
+_quoted = lru_cache(maxsize=256)(_quote)
+
+
 def encode_form(form: Mapping[str, Any]) -> bytes:
     """Encode a form (RFC 6749 appendix B).
 
@@ -105,23 +110,23 @@ def encode_form(form: Mapping[str, Any]) -> bytes:
     :raises TypeError: a value is none of these, nor a string or a number.
     :raises TokenError: a value is not valid Unicode text.
     """
-    pairs: list[tuple[str, str]] = []
-    for name, value in form.items():
-        if isinstance(value, str):
-            pairs.append((name, value))
-        else:
-            items = value if isinstance(value, (list, tuple)) else [value]
-            pairs.extend((name, _form_value(name, item)) for item in items if item is not None)
+    pairs: list[str] = []
     try:
-        return urlencode(pairs, errors="surrogateescape").encode("ascii")
+        for name, value in form.items():
+            # Names and types are the same each time, and long: a token must not be kept for that.
+            quote = _quoted if name.endswith("_type") else _quote
+            items = value if isinstance(value, (list, tuple)) else [value]
+            for item in items:
+                if item is not None:
+                    text = item if isinstance(item, str) else _form_value(name, item)
+                    pairs.append(f"{_quoted(name)}={quote(text)}")
+        return "&".join(pairs).encode("ascii")
     except UnicodeEncodeError:
         # Raised from nothing: that error holds the whole text.
         raise TokenError("A parameter of a token request is not valid Unicode text.") from None
 
 
 def _form_value(name: str, value: object) -> str:
-    if isinstance(value, str):
-        return value
     if isinstance(value, (bool, Mapping)):
         return json.dumps(value, separators=(",", ":"))
     if isinstance(value, (int, float)):
