@@ -303,7 +303,7 @@ def emit(event: Event, hook: EventHook | None, context: contextvars.Context | No
     except (
         Exception,
         asyncio.CancelledError,
-    ) as error:  # of a future; nobody has cancelled this task
+    ) as error:  # that one is of a future, not of this task
         _tell_once(hook, f"raised {type(error).__name__}", exc_info=True)
         return
     if inspect.iscoroutine(returned):

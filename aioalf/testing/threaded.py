@@ -72,9 +72,7 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
-        if left := asyncio.all_tasks(
-            loop
-        ):  # who waits for them in another thread is not to wait for ever
+        if left := asyncio.all_tasks(loop):  # another thread may wait for them
             for task in left:
                 task.cancel()
             loop.run_until_complete(asyncio.wait(left))
