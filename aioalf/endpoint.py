@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import (
@@ -62,6 +62,10 @@ _SENT_ONCE = frozenset({"authorization_code", DEVICE_CODE})
 _RETRYABLE_STATUSES = frozenset({429, 502, 503, 504})
 
 
+def _tell(log: Callable[..., None], *args: object) -> None:
+    log(*args)
+
+
 class EndpointClient:
     """Sends requests to the authorization server.
 
@@ -71,6 +75,7 @@ class EndpointClient:
         ``trace_configs``.
     :param retries: how often a request that failed for a transient reason is repeated.
     :param clock: the clocks and the sleep.
+    :param tell: calls a method of the logger in the context that its records belong to.
     :raises TypeError: `http_options` holds a keyword that aiohttp does not have.
     """
 
@@ -80,8 +85,10 @@ class EndpointClient:
         http_options: Mapping[str, Any] | None,
         retries: int,
         clock: Clock,
+        tell: Callable[..., None] = _tell,
     ) -> None:
         self._session = session
+        self._tell = tell
         self._options: dict[str, Any] = {"timeout": _TIMEOUT}
         self._headers: CIMultiDict[str] = CIMultiDict()
         self._trace_configs: list[TraceConfig] | None = None
@@ -131,7 +138,7 @@ class EndpointClient:
         )
 
         if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("Request to the %s %s", name, safe_url(endpoint))
+            self._tell(logger.debug, "Request to the %s %s", name, safe_url(endpoint))
         auth = None if client_id is None else client_auth
         response, body = await self._send(name, endpoint, context, auth, params)
         if name == REVOCATION_ENDPOINT and response.status < 300:
@@ -227,7 +234,8 @@ class EndpointClient:
                         return response, body  # no caller can wait for that
                 failures += 1
                 wait = backoff(failures, retry_after)
-                logger.info("The token request failed and is repeated in %.1f s.", wait)
+                repeated = "The token request failed and is repeated in %.1f s."
+                self._tell(logger.info, repeated, wait)
                 await self._clock.sleep(wait)
         finally:
             if session is not self._session:

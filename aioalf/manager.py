@@ -160,7 +160,8 @@ class TokenManager(ManagerVerbs, OverridableSteps):
             cache.use_clock(clock)
         cache.expiry_margin, cache.renewal_margin = expiry_margin, renewal_margin
         cache.lock_timeout, cache.fetch_timeout = self.lock_timeout, self.fetch_timeout
-        endpoint = EndpointClient(session, http_options, token_retries, cache.clock)
+        tell = cache.flights.tell
+        endpoint = EndpointClient(session, http_options, token_retries, cache.clock, tell)
         self.__dict__["_endpoint"] = endpoint
         if issuer is not None or discovery_url is not None:
             from .discovery import Discovery
@@ -253,7 +254,8 @@ class TokenManager(ManagerVerbs, OverridableSteps):
                 rotated = await self._credentials()
                 if rotated == auth:
                     raise
-                logger.info("The client secret was refused and has changed; it is tried once more.")
+                rotation = "The client secret was refused and has changed; it is tried once more."
+                self._cache.flights.tell(logger.info, rotation)
                 return await send(url=url, method="POST", auth=rotated, data=form)
         except TokenError as error:
             if self._discovery is not None and getattr(error, "response_status", 404) in (404, 410):

@@ -75,7 +75,8 @@ class TokenFetcher:
             except TokenHTTPError as error:
                 if error.error != "invalid_grant":
                     raise
-            logger.info("The refresh token was refused (invalid_grant); it is not used again.")
+            refusal = "The refresh token was refused (invalid_grant); it is not used again."
+            self._flights.tell(logger.info, refusal)
             refused = str(previous.refresh_token)
             self._refused = (*self._refused[1 - _REMEMBERED :], refused)
             raise RefreshTokenRefused(refused)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..errors import CLONEABLE, TokenError, clone
@@ -198,6 +198,13 @@ class SingleFlight:
         """Return the context of the task that began the flight, if its work asks; else None."""
         flight = self.last
         return None if flight is None or not flight.called_from_inside else flight.context
+
+    def tell(self, log: Callable[..., None], *args: object) -> None:
+        """Write a record in the context of the task that began the flight, if its work writes it."""
+        if (context := self.context()) is None:
+            log(*args)
+        else:
+            context.run(log, *args)
 
     async def end(self, error: TokenError, timeout: float) -> None:
         """Raise an error in all that wait, and end the work.
