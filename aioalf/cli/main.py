@@ -113,19 +113,25 @@ def _run_loop(work: Coroutine[Any, Any, int]) -> int:
     """
     import asyncio
 
+    # A shell lets those ignore it that are in its background.
     ignored = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    if (
-        sys.version_info >= (3, 11) or ignored
-    ):  # a shell lets those ignore it that are in its background
+    if sys.version_info >= (3, 11) or ignored:
         return asyncio.run(work)
 
     async def interruptible() -> int:
-        task = asyncio.ensure_future(work)
+        task, interrupted = asyncio.ensure_future(work), asyncio.Event()
+
+        def interrupt() -> None:
+            interrupted.set()
+            task.cancel()
+
         with contextlib.suppress(NotImplementedError):  # on Windows
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
         try:
             return await task
         except asyncio.CancelledError:
+            if not interrupted.is_set():  # but ended by another signal
+                raise
             raise KeyboardInterrupt from None
 
     return asyncio.run(interruptible())
