@@ -7,7 +7,6 @@ command line, where every user of the machine could read it, and none is shown.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import logging
 import signal
@@ -107,42 +106,43 @@ def _demo() -> int:
 
 
 def _run_loop(work: Coroutine[Any, Any, int]) -> int:
-    """Run it in an event loop; Ctrl-C cancels it, as it does in Python 3.11 and later.
+    """Run it in an event loop; a signal that ends a process cancels it: half a download is deleted.
 
-    In 3.10 it is raised wherever Python is at that moment, and is lost if that is a destructor.
+    No handler raises: that would be anywhere in Python, and is lost in a destructor. Python 3.11 and later
+    do so with Ctrl-C by themselves.
     """
     import asyncio
 
-    # A shell lets those ignore it that are in its background.
-    ignored = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    if sys.version_info >= (3, 11) or ignored:
-        return asyncio.run(work)
+    before: dict[int, Any] = {}
+    for name in ("SIGTERM", "SIGHUP", *(["SIGINT"] if sys.version_info < (3, 11) else [])):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        # nohup ignores one, and a shell another for what it runs in the background.
+        if number and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            before[number] = signal.getsignal(number)
 
     async def interruptible() -> int:
-        task, interrupted = asyncio.ensure_future(work), asyncio.Event()
+        loop, task, received = asyncio.get_running_loop(), asyncio.ensure_future(work), [0]
 
-        def interrupt() -> None:
-            interrupted.set()
-            task.cancel()
+        def end(number: int, frame: object) -> None:
+            received[0] = number
+            signal.signal(number, before[number])  # a second one does not wait
+            loop.call_soon_threadsafe(task.cancel)
 
-        with contextlib.suppress(NotImplementedError):  # on Windows
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
+        for number in before:
+            signal.signal(number, end)
         try:
             return await task
         except asyncio.CancelledError:
-            if not interrupted.is_set():  # but ended by another signal
+            if received[0] == signal.SIGINT:
+                raise KeyboardInterrupt from None
+            if not received[0]:
                 raise
-            raise KeyboardInterrupt from None
+            return 128 + received[0]
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     return asyncio.run(interruptible())
-
-
-def _end_in_order() -> None:
-    """Let the signals that end a process end it as Ctrl-C does: half a download is deleted."""
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores it
-            signal.signal(number, lambda number, frame: sys.exit(128 + number))
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -161,8 +161,6 @@ def _run(args: argparse.Namespace) -> int:
         check_output(args.output)
     proxies, tls = Proxies(args.proxy), tls_of(args)
     storage = storage_of(args)
-
-    _end_in_order()
 
     async def work() -> int:
         given = None if public else secret
