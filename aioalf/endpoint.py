@@ -62,10 +62,6 @@ _SENT_ONCE = frozenset({"authorization_code", DEVICE_CODE})
 _RETRYABLE_STATUSES = frozenset({429, 502, 503, 504})
 
 
-def _tell(log: Callable[..., None], *args: object) -> None:
-    log(*args)
-
-
 class EndpointClient:
     """Sends requests to the authorization server.
 
@@ -85,7 +81,7 @@ class EndpointClient:
         http_options: Mapping[str, Any] | None,
         retries: int,
         clock: Clock,
-        tell: Callable[..., None] = _tell,
+        tell: Callable[..., None],
     ) -> None:
         self._session = session
         self._tell = tell

@@ -160,9 +160,9 @@ class TokenManager(ManagerVerbs, OverridableSteps):
             cache.use_clock(clock)
         cache.expiry_margin, cache.renewal_margin = expiry_margin, renewal_margin
         cache.lock_timeout, cache.fetch_timeout = self.lock_timeout, self.fetch_timeout
-        tell = cache.flights.tell
-        endpoint = EndpointClient(session, http_options, token_retries, cache.clock, tell)
-        self.__dict__["_endpoint"] = endpoint
+        endpoint = self.__dict__["_endpoint"] = EndpointClient(
+            session, http_options, token_retries, cache.clock, cache.flights.tell
+        )
         if issuer is not None or discovery_url is not None:
             from .discovery import Discovery
 
@@ -305,7 +305,8 @@ class TokenManager(ManagerVerbs, OverridableSteps):
     @cached_property
     def _endpoint(self) -> EndpointClient:
         # For a subclass that does not call __init__: 0.4.0's implicit manager did not.
-        return EndpointClient(None, self.__dict__.get("_http_options"), 0, self._cache.clock)
+        options, cache = self.__dict__.get("_http_options"), self._cache
+        return EndpointClient(None, options, 0, cache.clock, cache.flights.tell)
 
     async def _fetch_as_token(self, previous: Token | None) -> Token:
         return token_from(await self.fetch_token(previous), self._cache.clock.time(), previous)

@@ -60,6 +60,30 @@ async def test_a_stored_token_is_taken_without_the_lock(
     assert storage.waiting == 0
 
 
+async def test_a_storage_that_answers_slowly_is_asked_once(
+    server: AuthorizationServer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for the first look does not look once more beside it."""
+    monkeypatch.setattr("aioalf.storage.guarded._FIRST_LOOK", 0.001)
+    line = await line_of(server, clock)
+    answer, calls = asyncio.Event(), 0
+
+    class Slow(TokenStorage):
+        async def load(self) -> str | None:
+            nonlocal calls
+            calls += 1
+            await answer.wait()
+            return line
+
+    async with manager_for(server, clock, token_storage=Slow()) as one:
+        getting = asyncio.ensure_future(one.get())
+        await until(lambda: calls == 1)
+        await asyncio.sleep(0.02)  # many looks could be made
+        answer.set()
+        assert (await getting).access_token in line
+    assert calls == 1
+
+
 async def test_who_waits_for_the_lock_takes_what_is_stored_meanwhile(
     server: AuthorizationServer, clock: FakeClock
 ) -> None:

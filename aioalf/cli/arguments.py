@@ -63,22 +63,6 @@ class Parser(argparse.ArgumentParser):
             print_error(message.removesuffix("\n"))
 
 
-class _Joined(argparse.Action):
-    """Joins the values of a repeated option with ``&``, as curl does."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        had = getattr(namespace, self.dest)
-        if had is not None and any(text == "-" or text.startswith("@") for text in (had, values)):
-            raise argparse.ArgumentError(self, "@FILE and - are the whole body; give them once")
-        setattr(namespace, self.dest, values if had is None else f"{had}&{values}")
-
-
 def read_arguments(
     arguments: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> argparse.Namespace:
@@ -121,6 +105,13 @@ def read_arguments(
         command.error("--key goes with --cert")
     if args.command == "request":
         _read_target(args, command)
+        if (
+            args.data
+            and len(args.data) > 1
+            and any(text[:1] == "@" or text == "-" for text in args.data)
+        ):
+            command.error("argument -d/--data: @FILE and - are the whole body; give them once")
+        args.data = "&".join(args.data) if args.data else None  # as curl does
         files = [value for _, value in args.form if value != "-"]
         from_stdin = [each in ("-", "@-") for each in (args.data, args.json, *files)]
         if sum(from_stdin) + (args.secret_file == "-") > 1:
@@ -274,7 +265,7 @@ def _add_request(request: argparse.ArgumentParser) -> None:
         "-d",
         "--data",
         metavar="TEXT",
-        action=_Joined,
+        action="append",
         help="the body: text, @FILE or - (stdin), as application/x-www-form-urlencoded unless -H"
         " says otherwise; repeatable, and joined with & then",
     )

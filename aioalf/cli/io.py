@@ -95,7 +95,10 @@ class Output:
                     try:
                         part.replace(self._target)
                         self._temporary = None
-                    except OSError:  # it is mounted, or another user's in a directory such as /tmp
+                    except OSError as error:
+                        # It is mounted, or another user's in a directory such as /tmp.
+                        if error.errno not in (errno.EBUSY, errno.EACCES, errno.EPERM):
+                            raise
                         shutil.copyfile(part, self._target)
         finally:
             if self._temporary is not None:

@@ -108,8 +108,8 @@ def _demo() -> int:
 def _run_loop(work: Coroutine[Any, Any, int]) -> int:
     """Run it in an event loop; a signal that ends a process cancels it: half a download is deleted.
 
-    No handler raises: that would be anywhere in Python, and is lost in a destructor. Python 3.11 and later
-    do so with Ctrl-C by themselves.
+    No handler raises: that would be anywhere in Python, and is lost in a destructor. Python itself
+    cancels it at Ctrl-C, from 3.11 on.
     """
     import asyncio
 
@@ -121,10 +121,11 @@ def _run_loop(work: Coroutine[Any, Any, int]) -> int:
             before[number] = signal.getsignal(number)
 
     async def interruptible() -> int:
-        loop, task, received = asyncio.get_running_loop(), asyncio.ensure_future(work), [0]
+        loop, task, received = asyncio.get_running_loop(), asyncio.ensure_future(work), 0
 
         def end(number: int, frame: object) -> None:
-            received[0] = number
+            nonlocal received
+            received = number
             signal.signal(number, before[number])  # a second one does not wait
             loop.call_soon_threadsafe(task.cancel)
 
@@ -133,11 +134,11 @@ def _run_loop(work: Coroutine[Any, Any, int]) -> int:
         try:
             return await task
         except asyncio.CancelledError:
-            if received[0] == signal.SIGINT:
+            if received == signal.SIGINT:
                 raise KeyboardInterrupt from None
-            if not received[0]:
+            if not received:
                 raise
-            return 128 + received[0]
+            return 128 + received
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

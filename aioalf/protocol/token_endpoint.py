@@ -112,7 +112,8 @@ def encode_form(form: Mapping[str, Any]) -> bytes:
     """
     pairs: list[str] = []
     try:
-        for name, value in form.items():
+        for key, value in form.items():
+            name = str(key)
             # Names and types are the same each time, and long: a token must not be kept for that.
             quote = _quoted if name.endswith("_type") else _quote
             items = value if isinstance(value, (list, tuple)) else [value]

@@ -162,12 +162,13 @@ class GuardedStorage:
         turn = Turn() if lock is None else turn_of(self._storage, self._binding)
         waited = turn.locked()
         async with turn:
-            self._turn = turn
+            # Without the lock: only who fetches holds it.
             known = turn.token if waited else None
+            if look is not None and (found := await look(known)) is not None:
+                turn.token = found
+                raise TokenFound(found)
+            self._turn = turn
             try:
-                # Without the lock: only who fetches holds it.
-                if look is not None and (found := await look(known)) is not None:
-                    raise TokenFound(found)
                 async with (lock or nullcontext)() as lease:
                     yield lease
             finally:
