@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pty
 import re
@@ -252,12 +253,19 @@ async def test_ctrl_c_ends_the_wait_with_130_and_closes_the_port(
 async def test_on_a_terminal_the_time_left_is_told(server: AuthorizationServer, home: Path) -> None:
     """And the line is gone afterwards."""
     ours, theirs = pty.openpty()
-    (home / "browser.py").write_text("import time; time.sleep(2.5)\n" + BROWSER)
+    seen, shown = home / "seen", ""
+    wait = f"import os, time\nwhile not os.path.exists({str(seen)!r}): time.sleep(0.01)\n"
+    (home / "browser.py").write_text(wait + BROWSER)
     known = variables(server, home, TERM="xterm")
     process = await start("login", "--port-range", "any", variables=known, stderr=theirs)
     os.close(theirs)
+    while " left" not in shown:
+        shown += (await asyncio.to_thread(os.read, ours, 65_536)).decode()
+    seen.touch()
     assert (await finish(process)).status == 0
-    shown = os.read(ours, 65_536).decode()
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while rest := os.read(ours, 65_536):
+            shown += rest.decode()
     os.close(ours)
     assert re.search(r"\r\x1b\[KWaiting for the sign-in, [45]:\d\d left", shown)
     assert re.search(r"\r\x1b\[KSigned in\. The token", shown)
